@@ -4,7 +4,9 @@
 
 # %% auto #0
 __all__ = ['UndefinedMetricWarning', 'srocc', 'krcc', 'Mapping', 'fit_logistic', 'plcc', 'rmse', 'evaluate', 'bootstrap_ci',
-           'median_ci']
+           'median_ci', 'Comparison', 'wilcoxon_splits', 'corrected_ttest_splits', 'f_test_residuals', 'hanley_mcneil',
+           'DifferentSimilar', 'krasula_different_similar', 'BetterWorse', 'krasula_better_worse', 'compare_auc',
+           'holm', 'Pairwise', 'pairwise']
 
 # %% ../nbs/api/02_metrics.ipynb #d75f3194
 import warnings
@@ -277,3 +279,294 @@ def median_ci(
     if not len(v): return float('nan'), float('nan'), float('nan')
     draws = np.median(v[np.random.default_rng(seed).integers(len(v), size=(n_resamples, len(v)))], axis=1)
     return float(np.median(v)), *_percentiles(draws, level)
+
+# %% ../nbs/api/02_metrics.ipynb #0c6c5ded
+class Comparison(NamedTuple):
+    "Outcome of a test between systems a and b"
+    statistic: float  # of the test named
+    pvalue: float     # two-sided, 0 to 1
+    advantage: float  # of a over b in the test's own measure; positive: a is better
+
+# %% ../nbs/api/02_metrics.ipynb #9df365ff
+def _splits(a, b):
+    "Two systems' values over the same splits"
+    a, b = _vector(a, 'a'), _vector(b, 'b')
+    if len(a) != len(b): raise ValueError(f"a has {len(a)} splits and b has {len(b)}; expected the same splits in one order")
+    if len(a) < 3: raise ValueError(f"{len(a)} splits are too few; expected 3 or more (a p-value below 0.05 needs 6)")
+    return a, b
+
+def wilcoxon_splits(
+    a, # (s,) a metric of system a, higher is better, one value a split
+    b  # (s,) the same of system b, on the same splits in one order
+) -> Comparison: # statistic W, two-sided p-value, median of a - b
+    """Wilcoxon signed-rank test over splits
+
+    Systems equal on every split get a p-value of 1. Raises `ValueError` for NaN, differing lengths, fewer than 3 splits."""
+    a, b = _splits(a, b)
+    if not np.any(a - b): return Comparison(0., 1., 0.)
+    test = stats.wilcoxon(a, b)
+    return Comparison(float(test.statistic), float(test.pvalue), float(np.median(a - b)))
+
+# %% ../nbs/api/02_metrics.ipynb #64169dfd
+def corrected_ttest_splits(
+    a,                # (s,) a metric of system a, higher is better, one value a split
+    b,                # (s,) the same of system b, on the same splits in one order
+    test_fraction=.2  # share of the pictures that each split tests on, in (0, 1)
+) -> Comparison: # statistic t, two-sided p-value, mean of a - b
+    """Corrected resampled t-test over overlapping random splits
+
+    Raises `ValueError` as `wilcoxon_splits` does, and for a fraction outside (0, 1). Nadeau & Bengio 2003, eq. 7."""
+    a, b = _splits(a, b)
+    if not 0 < test_fraction < 1: raise ValueError(f"test_fraction is {test_fraction}; expected a share between 0 and 1, as 0.2")
+    d, s = a - b, len(a)
+    if np.ptp(d) == 0: return Comparison(float(np.sign(d[0]) * np.inf) if d[0] else 0., float(d[0] == 0), float(d[0]))
+    t = d.mean() / np.sqrt(d.var(ddof=1) * (1 / s + test_fraction / (1 - test_fraction)))
+    return Comparison(float(t), float(2 * stats.t.sf(abs(t), s - 1)), float(d.mean()))
+
+# %% ../nbs/api/02_metrics.ipynb #8646c928
+def _residuals(pred, mos, mapping):
+    "Residuals after the mapping, and their degrees of freedom"
+    if mapping is None: return pred - mos, len(mos)
+    curve = fit_logistic(pred, mos, mapping)
+    return curve(pred) - mos, len(mos) - len(curve.params)
+
+def _mean_square_ratio(a, b):
+    "a / b, with 0/0 = 1"
+    return 1. if a == b == 0 else np.inf if b == 0 else a / b
+
+def f_test_residuals(
+    pred_a,              # (n,) scores of predictor a
+    pred_b,              # (n,) scores of predictor b on the same pictures
+    mos,                 # (n,) mean opinion scores
+    mapping='logistic4', # curve fitted to each first; None if the scores are on the scale of `mos`
+    paired=False         # True: Pitman-Morgan test, which knows that the pictures are the same
+) -> Comparison: # F (or Pitman-Morgan t), two-sided p-value, RMSE of b less RMSE of a
+    """Test whether two predictors' residuals have the same variance
+
+    Raises `ValueError` as `plcc` does, and where no degree of freedom is left. VQEG 2003; Sheikh et al. 2006; Pitman 1939."""
+    (pred_a, mos), (pred_b, _) = _pair(pred_a, mos), _pair(pred_b, mos)
+    (ra, dof_a), (rb, dof_b) = _residuals(pred_a, mos, mapping), _residuals(pred_b, mos, mapping)
+    advantage = float(np.sqrt(np.mean(rb ** 2)) - np.sqrt(np.mean(ra ** 2)))
+    if paired:
+        if not (np.ptp(ra + rb) and np.ptp(ra - rb)): return Comparison(0., 1., advantage)
+        r, dof = _pearson(ra + rb, ra - rb), len(mos) - 2
+        t = r * np.sqrt(dof / max(1 - r * r, 1e-300))
+        return Comparison(float(t), float(2 * stats.t.sf(abs(t), dof)), advantage)
+    f = _mean_square_ratio(ra @ ra / dof_a, rb @ rb / dof_b)
+    return Comparison(float(f), float(min(1, 2 * min(stats.f.cdf(f, dof_a, dof_b), stats.f.sf(f, dof_a, dof_b)))), advantage)
+
+# %% ../nbs/api/02_metrics.ipynb #47bc6fe0
+def _standard_error(mos, mos_std, n_ratings):
+    "Standard error of each MOS"
+    std, count = np.broadcast_to(_or_scalar(mos_std, 'mos_std'), mos.shape), np.broadcast_to(_or_scalar(n_ratings, 'n_ratings'), mos.shape)
+    for name, v, bad, want in (('mos_std', std, std < 0, '0 or more'), ('n_ratings', count, count < 1, '1 or more')):
+        if bad.any(): raise ValueError(f"{name} is {v[bad][0]:g} at position {np.flatnonzero(bad)[0]}; expected {want}")
+    return std / np.sqrt(count)
+
+def _or_scalar(v, name): return np.float64(v) if np.ndim(v) == 0 else _vector(v, name)
+
+def _z(mos, se, i, j):
+    "z of the difference of MOS i and j; without any rating noise, a difference is infinitely sure"
+    d, noise = mos[i] - mos[j], np.hypot(se[i], se[j])
+    return np.divide(d, noise, out=np.where(d == 0, 0., np.copysign(np.inf, d)), where=noise > 0)
+
+# %% ../nbs/api/02_metrics.ipynb #20313de8
+def _picture_pairs(n, max_pairs, seed):
+    "All pairs (i, j) of n pictures, or a seeded sample of about `max_pairs` in which every picture occurs equally often"
+    if max_pairs < n: raise ValueError(f"max_pairs is {max_pairs}; expected at least the number of pictures, {n}")
+    if n * (n - 1) // 2 <= max_pairs: return np.triu_indices(n, 1)
+    steps = np.random.default_rng(seed).choice(np.arange(1, (n - 1) // 2 + 1), max_pairs // n, replace=False)
+    i = np.tile(np.arange(n), len(steps))
+    return i, (i + np.repeat(steps, n)) % n
+
+# %% ../nbs/api/02_metrics.ipynb #a2364b2b
+def _auc(positive, negative):
+    "Chance that a positive's score is above a negative's, ties half"
+    n, m = len(positive), len(negative)
+    if not (n and m): return float('nan')
+    return float((stats.rankdata(np.concatenate([positive, negative]))[:n].sum() - n * (n + 1) / 2) / n / m)
+
+# %% ../nbs/api/02_metrics.ipynb #09b1de41
+def hanley_mcneil(
+    auc,        # area under the ROC curve, 0 to 1
+    n_positive, # number of positive cases
+    n_negative  # number of negative cases
+) -> float: # standard error of the AUC, were all cases independent
+    "Standard error of an AUC (Hanley & McNeil 1982, eq. 1)"
+    q1, q2 = auc / (2 - auc), 2 * auc ** 2 / (1 + auc)
+    if not (n_positive and n_negative): return float('nan')
+    square = auc * (1 - auc) + (n_positive - 1) * (q1 - auc ** 2) + (n_negative - 1) * (q2 - auc ** 2)
+    return float(np.sqrt(max(square, 0) / (n_positive * n_negative)))
+
+# %% ../nbs/api/02_metrics.ipynb #4195cc93
+def _judged_pairs(pred, mos, mos_std, n_ratings, alpha, max_pairs, seed):
+    "Pairs (i, j) turned so that MOS i is the higher, and which of them are significantly different"
+    if not 0 < alpha < 1: raise ValueError(f"alpha is {alpha}; expected a probability between 0 and 1, as 0.05")
+    pred, mos = _pair(pred, mos)
+    se = _standard_error(mos, mos_std, n_ratings)
+    if len(se) != len(mos): raise ValueError(f"mos_std and n_ratings have {len(se)} entries and mos has {len(mos)}")
+    i, j = _picture_pairs(len(mos), max_pairs, seed)
+    z = _z(mos, se, i, j)
+    i, j = np.where(z >= 0, i, j), np.where(z >= 0, j, i)
+    return pred, i, j, np.abs(z) > stats.norm.ppf(1 - alpha / 2)
+
+class DifferentSimilar(NamedTuple):
+    "Krasula's different/similar analysis"
+    auc: float        # 0.5: chance, 1: differences people see and those they don't are told apart
+    se: float         # Hanley-McNeil standard error (pairs taken as independent: too small)
+    n_different: int  # pairs that people tell apart
+    n_similar: int    # pairs that they don't
+
+# %% ../nbs/api/02_metrics.ipynb #0c3dd77c
+def krasula_different_similar(
+    pred,            # (n,) predicted scores, rising or falling with quality
+    mos,             # (n,) mean opinion scores
+    mos_std,         # (n,) or scalar: standard deviation of the ratings behind each MOS, in MOS units
+    n_ratings,       # (n,) or scalar: how many ratings, 1 or more
+    alpha=.05,       # two-sided level at which two MOS differ
+    max_pairs=500_000, # above this, a balanced sample of the pairs
+    seed=0           # of that sample
+) -> DifferentSimilar: # auc, se, n_different, n_similar
+    """Does the predictor see a difference where people do?
+
+    With no pair of one kind the AUC is nan, with `UndefinedMetricWarning`. Raises `ValueError` as `srocc` does, and for
+    negative deviations or counts below 1. Krasula et al. 2016, sec. III."""
+    pred, i, j, different = _judged_pairs(pred, mos, mos_std, n_ratings, alpha, max_pairs, seed)
+    if different.all() or not different.any():
+        warnings.warn(f"the AUC is undefined: all {len(different)} pairs are {'different' if different.any() else 'similar'}", UndefinedMetricWarning, stacklevel=2)
+    gap = np.abs(pred[i] - pred[j])
+    auc, n = _auc(gap[different], gap[~different]), int(different.sum())
+    return DifferentSimilar(auc, hanley_mcneil(auc, n, len(gap) - n), n, len(gap) - n)
+
+# %% ../nbs/api/02_metrics.ipynb #e6f42df4
+class BetterWorse(NamedTuple):
+    "Krasula's better/worse analysis"
+    auc: float      # 0.5: chance, 1: the better picture always gets the higher score, by comparable margins
+    correct: float  # share of the pairs in the right order, ties half
+    se: float       # Hanley-McNeil standard error (pairs taken as independent: too small)
+    n_pairs: int    # pairs that people tell apart
+
+def krasula_better_worse(
+    pred,            # (n,) predicted scores, higher meant to be better
+    mos,             # (n,) mean opinion scores, higher is better
+    mos_std,         # (n,) or scalar: standard deviation of the ratings behind each MOS, in MOS units
+    n_ratings,       # (n,) or scalar: how many ratings, 1 or more
+    alpha=.05,       # two-sided level at which two MOS differ
+    max_pairs=500_000, # above this, a balanced sample of the pairs
+    seed=0           # of that sample
+) -> BetterWorse: # auc, correct, se, n_pairs
+    """Does the predictor order those pairs that people order?
+
+    With no different pair the values are nan, with `UndefinedMetricWarning`. Raises `ValueError` as
+    `krasula_different_similar` does. Krasula et al. 2016, sec. III."""
+    pred, i, j, different = _judged_pairs(pred, mos, mos_std, n_ratings, alpha, max_pairs, seed)
+    margin, n = (pred[i] - pred[j])[different], int(different.sum())
+    if not n:
+        warnings.warn(f"the AUC is undefined: all {len(different)} pairs are similar", UndefinedMetricWarning, stacklevel=2)
+        return BetterWorse(float('nan'), float('nan'), float('nan'), 0)
+    auc = _auc(margin, -margin)
+    return BetterWorse(auc, float((np.sign(margin).mean() + 1) / 2), hanley_mcneil(auc, n / 2, n / 2), n)
+
+# %% ../nbs/api/02_metrics.ipynb #b5e7cc36
+class _WeightedAUC:
+    "AUC of fixed scores under changing weights; sorts once"
+    def __init__(self, score, positive):
+        self.order = np.argsort(score, kind='stable')
+        s = score[self.order]
+        self.starts = np.flatnonzero(np.r_[True, s[1:] != s[:-1]])  # where a run of ties begins
+        self.positive = positive[self.order]
+
+    def __call__(self, weight):
+        w = weight[self.order]
+        p, n = (np.add.reduceat(w * side, self.starts) for side in (self.positive, ~self.positive))
+        total = p.sum() * n.sum()
+        return p @ (np.cumsum(n) - n / 2) / total if total else np.nan
+
+# %% ../nbs/api/02_metrics.ipynb #400c1c8b
+def _cases(pred, i, j, different, analysis):
+    "Scores of the cases, which are positive, and the pair that each comes from"
+    pair = np.arange(len(i))
+    if analysis == 'different_similar': return np.abs(pred[i] - pred[j]), different, pair
+    margin, pair = (pred[i] - pred[j])[different], pair[different]
+    return np.r_[margin, -margin], np.arange(2 * len(pair)) < len(pair), np.r_[pair, pair]
+
+def _auc_spread(aucs, i, j, n, n_resamples, seed):
+    "Standard deviation of the difference of two AUCs over resampled pictures; cases stem from pictures i and j"
+    rng, gaps = np.random.default_rng(seed), []
+    for _ in range(n_resamples):
+        count = rng.multinomial(n, np.full(n, 1 / n)).astype(float)
+        weight = count[i] * count[j]
+        gaps.append(aucs[0](weight) - aucs[1](weight))
+    return np.nanstd(gaps, ddof=1)
+
+# %% ../nbs/api/02_metrics.ipynb #ff16c486
+def compare_auc(
+    pred_a,                       # (n,) scores of predictor a, higher meant to be better
+    pred_b,                       # (n,) scores of predictor b on the same pictures
+    mos,                          # (n,) mean opinion scores, higher is better
+    mos_std,                      # (n,) or scalar: standard deviation of the ratings, in MOS units
+    n_ratings,                    # (n,) or scalar: how many ratings, 1 or more
+    analysis='different_similar', # or 'better_worse'
+    method='bootstrap',           # over pictures; or 'hanley_mcneil': pairs and systems taken as independent
+    alpha=.05,                    # two-sided level at which two MOS differ
+    n_resamples=300,              # of the bootstrap, 2 or more
+    max_pairs=100_000,            # above this, a balanced sample of the pairs
+    seed=0                        # of the sample and the draws
+) -> Comparison: # z, two-sided p-value, AUC of a less AUC of b
+    """Test whether two predictors' AUCs differ
+
+    nan where the AUCs are undefined. Raises `ValueError` for an unknown analysis or method and as
+    `krasula_different_similar` does. Krasula et al. 2016; Hanley & McNeil 1982; Efron 1979."""
+    if analysis not in ('different_similar', 'better_worse'): raise ValueError(f"analysis is {analysis!r}; expected 'different_similar' or 'better_worse'")
+    if method not in ('bootstrap', 'hanley_mcneil'): raise ValueError(f"method is {method!r}; expected 'bootstrap' or 'hanley_mcneil'")
+    if n_resamples < 2: raise ValueError(f"n_resamples is {n_resamples}; expected 2 or more")
+    a, i, j, different = _judged_pairs(pred_a, mos, mos_std, n_ratings, alpha, max_pairs, seed)
+    b = _pair(pred_b, mos)[0]
+    score_a, positive, pair = _cases(a, i, j, different, analysis)
+    n_positive, n_negative = int(positive.sum()), int((~positive).sum())
+    if not (n_positive and n_negative): return Comparison(float('nan'), float('nan'), float('nan'))
+    aucs = [_WeightedAUC(score, positive) for score in (score_a, _cases(b, i, j, different, analysis)[0])]
+    areas = [auc(np.ones(len(pair))) for auc in aucs]
+    if method == 'bootstrap': se = _auc_spread(aucs, i[pair], j[pair], len(a), n_resamples, seed)
+    else:
+        share = 1 if analysis == 'different_similar' else .5  # better/worse counts every pair in both orders
+        se = np.hypot(*[hanley_mcneil(area, share * n_positive, share * n_negative) for area in areas])
+    gap = areas[0] - areas[1]
+    z = gap / se if se else 0.
+    return Comparison(float(z), float(2 * stats.norm.sf(abs(z))), float(gap))
+
+# %% ../nbs/api/02_metrics.ipynb #d9be1fa1
+def holm(
+    pvalues # any shape, each 0 to 1; NaN: not tested, stays NaN and is not counted
+) -> np.ndarray: # adjusted p-values, same shape
+    """Holm's step-down correction for multiple comparisons
+
+    Raises `ValueError` for values outside [0, 1]. Holm 1979."""
+    p = np.array(pvalues, dtype=np.float64)
+    tested = np.isfinite(p)
+    if ((p[tested] < 0) | (p[tested] > 1)).any(): raise ValueError("p-values lie outside [0, 1]; expected probabilities")
+    flat = p[tested]
+    order = np.argsort(flat, kind='stable')
+    stepped = np.maximum.accumulate(flat[order] * np.arange(len(flat), 0, -1))
+    flat[order] = np.minimum(stepped, 1)
+    p[tested] = flat
+    return p
+
+# %% ../nbs/api/02_metrics.ipynb #14da2af5
+class Pairwise(NamedTuple):
+    "Every system against every other"
+    names: tuple           # (k,) systems
+    pvalues: np.ndarray    # (k, k) Holm-corrected, symmetric, NaN on the diagonal
+    advantages: np.ndarray # (k, k) of the row's system over the column's; positive: the row is better
+
+def pairwise(
+    systems,             # dict: name -> (s,) values over splits, or (n,) scores, whatever `test` compares
+    test=wilcoxon_splits # function (a, b) -> `Comparison`
+) -> Pairwise: # names, pvalues, advantages
+    "Compare all systems with one another, p-values corrected by `holm` over the k(k-1)/2 tests"
+    names, k = tuple(systems), len(systems)
+    p, gain = np.full((k, k), np.nan), np.zeros((k, k))
+    for i, j in zip(*np.triu_indices(k, 1)):
+        _, p[i, j], gain[i, j] = test(systems[names[i]], systems[names[j]])
+    p = holm(p)
+    return Pairwise(names, np.fmax(p, p.T), gain - gain.T)
