@@ -793,7 +793,7 @@ def _check_ids(path, ids):
     if problems or not names: raise LabelError(f'{path}: not a list of picture names' if problems else f'{path}: the list is empty', problems)
     return names
 
-# %% ../nbs/api/04_datasets.ipynb #ce254d18
+# %% ../nbs/api/04_datasets.ipynb #a9079f8d
 def read_ids(
     path, # .pickle .pkl .json .csv .tsv or .txt
 ) -> list: # picture names, in the file's order; a dict's keys; of a CSV the image column or the first one
@@ -813,6 +813,7 @@ def read_scores(
 ) -> dict: # picture name -> score, or list of scores
     "The scores of pictures: a dict, a table with the columns image and mos, lines of `name score`, or a list in the order of `ids`."
     content = _read_list(path)
+    comma = isinstance(content, Delimited) and content.delimiter != ','
     if isinstance(content, Delimited):
         rows, (image, mos) = _table_columns(content, 'image', 'mos')
         content = [(line, _cell(cells, image), _cell(cells, mos)) for line, cells in rows]
@@ -825,7 +826,7 @@ def read_scores(
     else: raise LabelError(f'{path}: holds a {type(content).__name__}; expected scores by picture name')
     names, problems, scores = _check_ids(path, [(row, name) for row, name, _ in content]), [], {}
     for name, (row, _, score) in zip(names, content):
-        try: scores[name] = [parse_number(s) for s in score] if isinstance(score, (list, tuple)) else parse_number(score)
+        try: scores[name] = [parse_number(s) for s in score] if isinstance(score, (list, tuple)) else parse_number(score, comma)
         except ValueError as error: problems.append(Problem(Path(path).name, row, name, str(error)))
     if problems: raise LabelError(f'{path}: not a table of scores', problems)
     return scores
