@@ -61,10 +61,12 @@ def _seeded(initializer, seed):
     if 'seed' in config['config'] and seed is not None: config['config']['seed'] = seed
     return keras.initializers.deserialize(config)
 
-# %% ../nbs/api/08_head.ipynb #a1cd04e1
+# %% ../nbs/api/08_head.ipynb #a4b23db2
 def _inputs(input):
     "Model inputs and the tensor `(b,p,d)` to start from: `input` is a shape, an array `(n,p,d)` or a Keras tensor"
-    if isinstance(input, keras.KerasTensor): return keras.utils.get_source_inputs(input), input
+    if isinstance(input, keras.KerasTensor):
+        sources = keras.utils.get_source_inputs(input)
+        return sources[0] if len(sources) == 1 else sources, input
     shape = tuple(input.shape)[1:] if hasattr(input, 'shape') else tuple(input)
     if len(shape) != 2 or shape[1] is None:
         raise ValueError(f"input gives the shape {shape} a picture; expected (patches, features) such as (6, 2048) or "
@@ -141,13 +143,13 @@ def rnn_model(
         x = keras.layers.Dropout(dropOutRate, seed=next(seeds), name=f'dropout_{i+1}')(x)
     return keras.Model(inputs, dense(1, output_activation, 'score')(x), name=name)
 
-# %% ../nbs/api/08_head.ipynb #1ef043bd
+# %% ../nbs/api/08_head.ipynb #0436cddd
 PUBLISHED = dict(dropOutRate=0.25, lstm_layers=2, lstm_units=128, hidden_units=512, num_layers=3, att=True, cell='gru',
                  attention_bias='patch', masking=False, output_activation='relu',
                  kernel_initializer='random_normal', recurrent_initializer='random_normal',
-                 dense_initializer=keras.initializers.RandomNormal(stddev=0.001))  # arguments of the network as published
+                 dense_initializer=dict(class_name='RandomNormal', config=dict(stddev=0.001)))  # arguments of the network as published
 
-# %% ../nbs/api/08_head.ipynb #39efba43
+# %% ../nbs/api/08_head.ipynb #41717ec0
 def with_attention(
     model: keras.Model # A model that `rnn_model` built with `att=True`, or one that continues it
 ) -> keras.Model: # Features (b,p,d) to [scores (b,1), attention weights (b,p)]
@@ -157,13 +159,15 @@ def with_attention(
     probe = Attention.from_config({**found[0].get_config(), 'name': 'attention_weights', 'return_attention': True})
     _, weights = probe(keras.tree.flatten(found[0].input)[0])  # its mask comes with the tensor
     probe.set_weights(found[0].get_weights())
-    return keras.Model(model.inputs, [model.outputs[0], weights], name=f'{model.name}_with_attention')
+    return keras.Model(model.input, [model.output, weights], name=f'{model.name}_with_attention')
 
-# %% ../nbs/api/08_head.ipynb #8b73e153
+# %% ../nbs/api/08_head.ipynb #78df7999
 def attention_weights(
     model: keras.Model, # A model with an `Attention` layer
     features, # (n,p,d), rows of zeros are padding
     batch_size: int = 256 # Pictures computed at once
 ) -> np.ndarray: # float32 (n,p); a row sums to 1, padding has 0
     "How much each patch counted in each picture's score"
-    return with_attention(model).predict(features, batch_size=batch_size, verbose=0)[1]
+    weighing = with_attention(model)
+    batches = np.split(features, range(batch_size, len(features), batch_size))
+    return np.concatenate([ops.convert_to_numpy(weighing(o, training=False)[1]) for o in batches]).astype('float32')
