@@ -38,16 +38,22 @@ def example_path(name: str # one of `example_names()`
     package, rest = _EXAMPLES[name].split('/', 1)
     return Path(find_spec(package).origin).parent/rest
 
-# %% ../nbs/api/00_images.ipynb #b0a918ae
+# %% ../nbs/api/00_images.ipynb #f7c76df7
 class ImageError(OSError):
     "A picture that can't be read; the message names it and says what to do."
 
+class _PixelError(ValueError):
+    "Pixels are there, but what they should look like is not defined."
+
+def _plain(text):
+    "`text` on one line, with bytes that aren't text and control characters escaped."
+    return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in text)
+
 def _name(source):
-    "What to call `source` in a message; bytes that aren't text and control characters are escaped."
+    "What to call `source` in a message."
     name = source if isinstance(source, (str, bytes, os.PathLike)) else getattr(source, 'name', None) or getattr(source, 'filename', None)
     if name is None or isinstance(source, (bytes, bytearray, memoryview)): return f'<{type(source).__name__}>'
-    text = os.fsdecode(name) if isinstance(name, (str, bytes, os.PathLike)) else str(name)
-    return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in text)
+    return _plain(os.fsdecode(name) if isinstance(name, (str, bytes, os.PathLike)) else str(name)) or "''"
 
 # %% ../nbs/api/00_images.ipynb #cc4bad5f
 def _open_regular(path):
@@ -80,7 +86,7 @@ def _check_size(name, width, height, max_pixels):
         raise ImageError(f'{name}: {width}×{height} pixels is more than max_pixels={max_pixels:,}; '
                          'pass a larger max_pixels if you trust the file and have the memory')
 
-# %% ../nbs/api/00_images.ipynb #5ff4778f
+# %% ../nbs/api/00_images.ipynb #a0cc6158
 def _header(fp, name, max_pixels):
     "The Pillow image at `fp` with its header read, its size checked and no pixel decoded."
     prefix = fp.read(16)
@@ -89,44 +95,47 @@ def _header(fp, name, max_pixels):
         if not accept(prefix) or isinstance(accept(prefix), str): continue  # text: why this Pillow lacks the format
         fp.seek(0)
         try: im = factory(fp, '')
-        except SyntaxError:
-            if prefix[:4] not in (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+'): raise
+        except SyntaxError as e:
+            if prefix[:4] not in (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+') or 'unknown' not in str(e): raise  # 'unknown pixel mode'
             return _tiff_header(fp, name, max_pixels)
         _check_size(name, *im.size, max_pixels)
         tags = getattr(im, 'tag_v2', {})
+        if tags.get(284) == 2 and max(tags.get(258, (8,))) > 8: return _tiff_header(fp, name, max_pixels)
         if tags.get(254, 0) & 1 or 50706 in tags:
             raise ImageError(f'{name}: a camera raw file, whose first page is only a thumbnail; develop it to JPEG, PNG or TIFF first')
         return im
     raise ImageError(f'{name}: not a picture (it starts with {prefix[:12]!r}); convert it to one of {", ".join(FORMATS)}')
 
-# %% ../nbs/api/00_images.ipynb #182cdb3c
+# %% ../nbs/api/00_images.ipynb #bab8e0e5
 def _tiff_header(fp, name, max_pixels):
-    "The first page of a TIFF that Pillow has no mode for, decoded by tifffile to 8 bits and wrapped for Pillow."
+    "The first page of a TIFF that Pillow can't read, decoded by tifffile to 8 bits and wrapped for Pillow."
     import tifffile
     fp.seek(0)
-    with tifffile.TiffFile(fp) as tif:
+    with tifffile.TiffFile(fp, name=name) as tif:
         page = tif.pages.first
         samples = page.samplesperpixel
         if page.shape not in [(page.imagelength, page.imagewidth), (page.imagelength, page.imagewidth, samples), (samples, page.imagelength, page.imagewidth)] \
            or samples not in (1, 3, 4) or page.photometric not in (0, 1, 2):
             raise ImageError(f'{name}: a TIFF of shape {page.shape} and photometric {page.photometric}; convert it to an RGB or grey TIFF')
         _check_size(name, page.imagewidth, page.imagelength, max_pixels)
+        if page.compression not in (1, 8, 32946) and not find_spec('imagecodecs'):
+            raise ImageError(f'{name}: a TIFF of this kind compressed by {page.compression.name}; save it uncompressed or with Deflate, or install imagecodecs')
         values = page.asarray(maxworkers=1)
     values = np.moveaxis(values, 0, -1) if values.ndim == 3 and values.shape[-1] != samples else values
     values = _to_8bit(values)
     return Image.fromarray(255 - values if page.photometric == 0 else values)
 
-# %% ../nbs/api/00_images.ipynb #6fc065aa
+# %% ../nbs/api/00_images.ipynb #770881e0
 def _to_8bit(values: np.ndarray) -> np.ndarray:
-    "Pixels of any depth as `uint8`; `ValueError` for NaN, infinity and unknown scales."
+    "Pixels of any depth as `uint8`; a `ValueError` for NaN, infinity and unknown scales."
     if values.dtype == np.uint8: return values
     if values.dtype == bool: return values.astype(np.uint8)*255
     if values.dtype.kind == 'u' and values.dtype.itemsize == 2: return (values >> 8).astype(np.uint8)
     if not np.isfinite(values).all():
-        raise ValueError(f'{(~np.isfinite(values)).sum()} of its values are NaN or infinite; replace them and save it again')
+        raise _PixelError(f'{(~np.isfinite(values)).sum()} of its values are NaN or infinite; replace them and save it again')
     top = values.max()
     scale = next((s for s in ((1, 255, 65535) if values.dtype.kind == 'f' else (255, 65535)) if top <= s), None)
-    if scale is None: raise ValueError(f'its largest value is {top:g}, and no scale beyond 65535 is known; rescale it to 0-1 or 0-255')
+    if scale is None: raise _PixelError(f'its largest value is {top:g}, and no scale beyond 65535 is known; rescale it to 0-1 or 0-255')
     return (np.clip(values, 0, None)*(255/scale) + .5).astype(np.uint8)
 
 # %% ../nbs/api/00_images.ipynb #cc932056
@@ -185,7 +194,7 @@ def _orientation(im):
     except Exception: return 1  # Pillow's EXIF reader fails in many ways on broken EXIF
     return value if isinstance(value, int) and value in _UPRIGHT else 1
 
-# %% ../nbs/api/00_images.ipynb #9d8e326e
+# %% ../nbs/api/00_images.ipynb #e87189d9
 def _array(im):
     "A Pillow RGB image as a writeable array, copied strip by strip."
     width, height = im.size
@@ -222,9 +231,12 @@ def _named_errors(source):
         raise TypeError(f'expected a path, bytes, file object, Pillow image or uint8 array, not {type(source).__name__}')
     try: yield
     except ImageError: raise
+    except _PixelError as e: raise ImageError(f'{_name(source)}: {e}') from e
+    except Image.DecompressionBombError as e:
+        raise ImageError(f'{_name(source)}: {_plain(str(e))} This limit is Pillow\'s own; convert the file to PNG, JPEG or TIFF if you trust it') from e
     except MemoryError as e: raise ImageError(f'{_name(source)}: not enough memory to decode it; lower max_pixels or shrink the picture') from e
     except Exception as e:  # decoders meet damaged files in every way Python can fail
-        raise ImageError(f'{_name(source)}: could not be decoded ({e or type(e).__name__}); the file is damaged or cut short: get another copy') from e
+        raise ImageError(f'{_name(source)}: could not be decoded ({_plain(f"{type(e).__name__}: {e}")}); the file is damaged or cut short: get another copy') from e
 
 # %% ../nbs/api/00_images.ipynb #4d093afb
 def load_image(source, # path, encoded bytes, binary file object, Pillow image, or uint8 array (H,W), (H,W,3) or (H,W,4)
