@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'DATABASES', 'Problem', 'LabelError', 'Delimited', 'read_delimited', 'parse_number', 'PictureFolder',
-           'Database', 'live_itw', 'biq2021', 'koniq10k', 'from_csv', 'Split', 'random_splits', 'kfold_splits',
-           'official_split', 'UnsafePickleError', 'read_pickle', 'read_ids', 'read_scores']
+           'Database', 'live_itw', 'biq2021', 'koniq10k', 'live', 'csiq', 'tid2013', 'kadid10k', 'spaq', 'from_csv',
+           'Split', 'random_splits', 'kfold_splits', 'official_split', 'UnsafePickleError', 'read_pickle', 'read_ids',
+           'read_scores']
 
 # %% ../nbs/api/04_datasets.ipynb #5eac9b44
 import csv
@@ -420,6 +421,231 @@ def _koniq_agree(scores, sets, rows, files):
     for name in scores.keys() & sets.keys():
         a, b = (rows.number(s[name][1], s[name][0], s[name][4], file=f) for s, f in zip((scores, sets), files))
         if abs(a - b) > 1e-3: rows.problem(sets[name][0], 'MOS', f'{b} for {name!r}, where {files[0].name} has MOS_zscore {a}', files[1])
+
+# %% ../nbs/api/04_datasets.ipynb #3f17aa67
+DATABASES['live'] = Database('LIVE Image Quality Assessment Database Release 2', 779, (0, 100),
+    'https://live.ece.utexas.edu/research/quality/subjective.htm',
+    'H. R. Sheikh, M. F. Sabir and A. C. Bovik, "A Statistical Evaluation of Recent Full Reference Image Quality Assessment Algorithms," IEEE Transactions on Image Processing 15(11):3440-3451, 2006',
+    'Free for any purpose; the copyright notice of the University of Texas at Austin must appear in all copies and the source be acknowledged in publications')
+
+_LIVE_PARTS = {'jp2k': ('jpeg2000', 227), 'jpeg': ('jpeg', 233), 'wn': ('white_noise', 174), 'gblur': ('gaussian_blur', 174), 'fastfading': ('fast_fading', 174)}
+
+
+def _live_names(root, n):
+    "jp2k/img1.bmp ... fastfading/img174.bmp: the order of every array of the release; other numbers of pictures are counted in the folders."
+    counts = {part: count for part, (_, count) in _LIVE_PARTS.items()}
+    if n != sum(counts.values()):
+        counts = {part: len(list((root/part).glob('img*.bmp'))) for part in _LIVE_PARTS}
+        if n != sum(counts.values()):
+            raise LabelError(f'{root}: {n} scores; expected {sum(c for _, c in _LIVE_PARTS.values())}, or as many as there are pictures in {", ".join(counts)} ({sum(counts.values())})')
+    return [f'{part}/img{i}.bmp' for part, count in counts.items() for i in range(1, count + 1)]
+
+
+def _check_live_info(root, references, rows):
+    "Each folder's info.txt, where it is there, must name the same reference picture as refnames_all.mat."
+    for part in _LIVE_PARTS:
+        if not (root/part/'info.txt').is_file(): continue
+        for line, text in enumerate(_read_text(root/part/'info.txt').splitlines(), 1):
+            names = [w for w in text.split() if w.lower().endswith('.bmp')]
+            own = [f'{part}/{w}' for w in names if f'{part}/{w}' in references]
+            if len(names) != 2 or len(own) != 1: continue
+            other = next((w for w in names if f'{part}/{w}' != own[0]), '')
+            if _fold(other) != _fold(references[own[0]]):
+                rows.problem(line, '', f'{own[0]} comes from {other!r}, where refnames_all.mat has {references[own[0]]!r}', root/part/'info.txt')
+
+# %% ../nbs/api/04_datasets.ipynb #e8b40686
+def live(
+    root,              # folder with refnames_all.mat, dmos_realigned.mat or dmos.mat, and the five distortions' folders
+    check_images=True, # refuse the table if a picture is missing
+    realigned=True,    # scores of the realignment study (dmos_realigned.mat, with deviations); False: dmos.mat
+) -> pd.DataFrame: # labels table, 100 - DMOS
+    """LIVE release 2: 779 distorted pictures of 29 references; the copies of references that its folders also hold are left out.
+
+    Get it: https://live.ece.utexas.edu/research/quality/subjective.htm
+    Cite: H. R. Sheikh, M. F. Sabir and A. C. Bovik, "A Statistical Evaluation of Recent Full Reference Image Quality Assessment Algorithms," IEEE Transactions on Image Processing 15(11):3440-3451, 2006
+    Terms: Free for any purpose; the copyright notice of the University of Texas at Austin must appear in all copies and the source be acknowledged in publications
+    Realigned scores are not confined to 0-100. Raises `LabelError` for files that are missing or disagree.
+    """
+    root = Path(root)
+    file, key = (root/'dmos_realigned.mat', 'dmos_new') if realigned else (root/'dmos.mat', 'dmos')
+    dmos, originals = _mat_numbers(file, key), _mat_numbers(file, 'orgs').astype(bool)
+    std = _mat_numbers(file, 'dmos_std') if realigned else np.full(len(dmos), np.nan)
+    names, references = _live_names(root, len(dmos)), _mat_names(root/'refnames_all.mat', 'refnames_all')
+    _same_length(**{key: dmos}, orgs=originals, dmos_std=std, refnames_all=references)
+    rows = _Rows('live', DATABASES['live'], file, limits=(-20, 120))
+    _check_live_info(root, dict(zip(names, references)), rows)
+    for i, name in enumerate(names):
+        if originals[i]: continue
+        rows.add(i + 1, name, dmos[i], key, 'refnames_all', std[i] if realigned else None, 'dmos_std', invert=100,
+                 group=_fold(references[i]), distortion=_LIVE_PARTS[name.split('/')[0]][0])
+    return rows.table(root, check_images, f'mos = 100 - {key} of {file.name}')
+
+# %% ../nbs/api/04_datasets.ipynb #5534302f
+DATABASES['csiq'] = Database('CSIQ: Categorical Image Quality Database', 866, (0, 1),
+    'https://s2.smu.edu/~eclarson/csiq.html',
+    'E. C. Larson and D. M. Chandler, "Most apparent distortion: full-reference image quality assessment and the role of strategy," Journal of Electronic Imaging 19(1):011006, 2010',
+    'Openly downloadable for research; its pages state no licence')
+
+_CSIQ_KINDS = {'awgn': ('AWGN', 'white_noise'), 'blur': ('BLUR', 'gaussian_blur'), 'contrast': ('contrast', 'contrast'), 'fnoise': ('fnoise', 'pink_noise'),
+               'jpeg': ('JPEG', 'jpeg'), 'jpeg2000': ('jpeg2000', 'jpeg2000')}
+
+
+def _read_sheet(path, *columns, sheet=None):
+    "A spreadsheet's rows as strings, from the first row on that names the wanted columns."
+    try: import openpyxl
+    except ImportError as error:
+        raise LabelError(f'{path}: reading a spreadsheet needs openpyxl (pip install openpyxl); or save the sheet as {Path(path).stem}.csv beside it') from error
+    try: book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    except Exception as error: raise LabelError(f'{path}: not a readable spreadsheet ({error})') from error
+    def text(v): return '' if v is None else str(int(v)) if isinstance(v, float) and v.is_integer() else str(v).strip()
+    with_rows = book[sheet] if sheet in book.sheetnames else book.worksheets[0]
+    rows = [(i, [text(v) for v in row]) for i, row in enumerate(with_rows.iter_rows(values_only=True), 1)]
+    book.close()
+    wanted = set(map(_fold, columns))
+    start = next((i for i, (_, cells) in enumerate(rows) if wanted <= set(map(_fold, cells))), None)
+    if start is None: raise LabelError(f'{path}: no row of the sheet names the columns {", ".join(columns)}')
+    return Delimited(Path(path), 'sheet', [(i, cells) for i, cells in rows[start:] if any(cells)])
+
+
+def _first_file(root, *names):
+    "The first of some files that is there; a LabelError names them all."
+    found = next((root/name for name in names if (root/name).is_file()), None)
+    if found is None: raise LabelError(f'{root}: none of {", ".join(names)} is there')
+    return found
+
+
+def _csiq_rows(path):
+    "(line, picture name, dmos, deviation) of a CSIQ label file of either kind."
+    if path.suffix == '.txt':
+        lines = [(i, line.split()) for i, line in enumerate(_read_text(path).splitlines(), 1) if line.strip()]
+        return [(i, words[0], words[1] if len(words) == 2 else ' '.join(words[1:]), '') for i, words in lines]
+    table = _read_sheet(path, 'image', 'dst_type', 'dmos', sheet='all_by_image') if path.suffix == '.xlsx' else read_delimited(path)
+    image, kind, level, dmos, std = _header(table, _Rows('csiq', DATABASES['csiq'], path), 'image', 'dst_type', 'dst_lev', 'dmos', optional=('dmos_std',))
+    labels = {'noise': 'AWGN', 'blur': 'BLUR', 'jpeg': 'JPEG', 'jpeg 2000': 'jpeg2000'}
+    def name(cells): return f'{_cell(cells, image)}.{labels.get(_cell(cells, kind), _cell(cells, kind))}.{_cell(cells, level)}.png'
+    return [(line, name(cells), _cell(cells, dmos), _cell(cells, std)) for line, cells in table.rows[1:]]
+
+# %% ../nbs/api/04_datasets.ipynb #db90bbda
+def csiq(
+    root,              # folder with a label file (csiq_label.txt, csiq.DMOS.xlsx or its sheet as csiq.DMOS.csv) and dst_imgs
+    check_images=True, # refuse the table if a picture is missing
+) -> pd.DataFrame: # labels table, 1 - DMOS
+    """CSIQ: 866 distorted pictures of 30 references.
+
+    Get it: https://s2.smu.edu/~eclarson/csiq.html
+    Cite: E. C. Larson and D. M. Chandler, "Most apparent distortion: full-reference image quality assessment and the role of strategy," Journal of Electronic Imaging 19(1):011006, 2010
+    Terms: Openly downloadable for research; its pages state no licence
+    Pictures lie in dst_imgs/<kind>/ or dst_imgs/. Raises `LabelError` for missing files, names of another form and scores outside 0-1.
+    """
+    root = Path(root)
+    file = _first_file(root, 'csiq_label.txt', 'csiq.DMOS.csv', 'csiq.DMOS.xlsx', 'csiq.beta.xlsx')
+    folder = root/'dst_imgs' if (root/'dst_imgs').is_dir() else root
+    rows = _Rows('csiq', DATABASES['csiq'], file)
+    for line, name, dmos, std in _csiq_rows(file):
+        parts = re.fullmatch(r'(.+)\.(AWGN|BLUR|contrast|fnoise|JPEG|jpeg2000)\.(\d)\.png', name)
+        if not parts: rows.problem(line, 'image', f'{name!r}: expected a name like 1600.AWGN.1.png'); continue
+        kind = next(k for k, (label, _) in _CSIQ_KINDS.items() if label == parts[2])
+        rows.add(line, name, dmos, 'dmos', std=std, std_column='dmos_std', invert=1, picture=f'{kind}/{name}' if (folder/kind).is_dir() else name,
+                 group=_fold(parts[1]), distortion=_CSIQ_KINDS[kind][1], level=int(parts[3]))
+    return rows.table(folder, check_images, f'mos = 1 - dmos of {file.name}')
+
+# %% ../nbs/api/04_datasets.ipynb #95866eab
+DATABASES['tid2013'] = Database('TID2013: Tampere Image Database', 3000, (0, 9),
+    'http://www.ponomarenko.info/tid2013.htm',
+    'N. Ponomarenko et al., "Image database TID2013: Peculiarities, results and perspectives," Signal Processing: Image Communication 30:57-77, 2015',
+    'Openly downloadable; publications that use it are asked to cite it')
+
+_TID_KINDS = ('additive_gaussian_noise', 'color_component_noise', 'spatially_correlated_noise', 'masked_noise', 'high_frequency_noise', 'impulse_noise',
+              'quantization_noise', 'gaussian_blur', 'denoising', 'jpeg', 'jpeg2000', 'jpeg_transmission_errors', 'jpeg2000_transmission_errors',
+              'non_eccentricity_pattern_noise', 'local_blockwise_distortions', 'mean_shift', 'contrast_change', 'color_saturation', 'multiplicative_gaussian_noise',
+              'comfort_noise', 'lossy_compression_of_noisy_images', 'color_quantization_with_dither', 'chromatic_aberrations', 'sparse_sampling_and_reconstruction')
+
+
+def tid2013(
+    root,              # folder with mos_with_names.txt and distorted_images
+    check_images=True, # refuse the table if a picture is missing
+) -> pd.DataFrame: # labels table, MOS on 0-9
+    """TID2013: 3,000 pictures, 25 references by 24 kinds by 5 levels; its names are of mixed case, on disk as in the list.
+
+    Get it: http://www.ponomarenko.info/tid2013.htm
+    Cite: N. Ponomarenko et al., "Image database TID2013: Peculiarities, results and perspectives," Signal Processing: Image Communication 30:57-77, 2015
+    Terms: Openly downloadable; publications that use it are asked to cite it
+    Deviations come from mos_std.txt where it is there. Raises `LabelError` for missing files, names of another form and scores outside 0-9.
+    """
+    root = Path(root)
+    file = _first_file(root, 'mos_with_names.txt', 'tid2013_mos_with_names.txt')
+    lines = [(i, line.split()) for i, line in enumerate(_read_text(file).splitlines(), 1) if line.strip()]
+    stds = _read_text(root/'mos_std.txt').split() if (root/'mos_std.txt').is_file() else [''] * len(lines)
+    _same_length(**{file.name: lines, 'mos_std.txt': stds})
+    rows = _Rows('tid2013', DATABASES['tid2013'], file)
+    for (line, words), std in zip(lines, stds):
+        parts = len(words) == 2 and re.fullmatch(r'(i\d\d)_(\d\d)_(\d)\.bmp', words[1], re.IGNORECASE)
+        if not parts or not 1 <= int(parts[2]) <= 24:
+            rows.problem(line, '', f'{" ".join(words)!r}: expected a score and a name like i01_01_1.bmp with a kind of 01 to 24')
+            continue
+        rows.add(line, words[1], words[0], std=std, group=_fold(parts[1]), distortion=_TID_KINDS[int(parts[2]) - 1], level=int(parts[3]))
+    return rows.table(root/'distorted_images', check_images, 'none: MOS as published, 0-9, higher is better')
+
+# %% ../nbs/api/04_datasets.ipynb #4dcb713f
+DATABASES['kadid10k'] = Database('KADID-10k', 10125, (1, 5),
+    'http://database.mmsp-kn.de/kadid-10k-database.html',
+    'H. Lin, V. Hosu and D. Saupe, "KADID-10k: A Large-scale Artificially Distorted IQA Database," 11th International Conference on Quality of Multimedia Experience (QoMEX), 2019',
+    'Openly downloadable for research; its reference pictures come from Pixabay')
+
+_KADID_KINDS = ('gaussian_blur', 'lens_blur', 'motion_blur', 'color_diffusion', 'color_shift', 'color_quantization', 'color_saturation_hsv', 'color_saturation_lab',
+                'jpeg2000', 'jpeg', 'white_noise', 'color_component_noise', 'impulse_noise', 'multiplicative_noise', 'denoise', 'brighten', 'darken', 'mean_shift',
+                'jitter', 'non_eccentricity_patch', 'pixelate', 'quantization', 'color_block', 'high_sharpen', 'contrast_change')
+
+
+def kadid10k(
+    root,              # folder with dmos.csv and images
+    check_images=True, # refuse the table if a picture is missing
+) -> pd.DataFrame: # labels table, mean vote on 1-5
+    """KADID-10k: 10,125 pictures, 81 references by 25 kinds by 5 levels.
+
+    Get it: http://database.mmsp-kn.de/kadid-10k-database.html
+    Cite: H. Lin, V. Hosu and D. Saupe, "KADID-10k: A Large-scale Artificially Distorted IQA Database," 11th International Conference on Quality of Multimedia Experience (QoMEX), 2019
+    Terms: Openly downloadable for research; its reference pictures come from Pixabay
+    Raises `LabelError` for missing files and columns, names of another form and scores outside 1-5.
+    """
+    root = Path(root)
+    table = read_delimited(root/'dmos.csv')
+    rows = _Rows('kadid10k', DATABASES['kadid10k'], table.path)
+    image, ref, dmos, std = _header(table, rows, 'dist_img', 'ref_img', 'dmos', optional=('var',))
+    for line, cells in table.rows[1:]:
+        name, reference = _cell(cells, image), _cell(cells, ref)
+        parts = re.fullmatch(r'(I\d\d)_(\d\d)_(\d\d)\.png', name, re.IGNORECASE)
+        if not parts or not 1 <= int(parts[2]) <= 25: rows.problem(line, 'dist_img', f'{name!r}: expected a name like I01_01_01.png with a kind of 01 to 25'); continue
+        if _fold(Path(reference).stem) != _fold(parts[1]): rows.problem(line, 'ref_img', f'{reference!r} is not the reference of {name!r}')
+        rows.add(line, name, _cell(cells, dmos), 'dmos', 'dist_img', _cell(cells, std), 'var', group=_fold(parts[1]),
+                 distortion=_KADID_KINDS[int(parts[2]) - 1], level=int(parts[3]))
+    return rows.table(root/'images', check_images, 'none: the column dmos is a mean of votes 1-5, higher is better; mos_std is its column var, which holds standard deviations')
+
+# %% ../nbs/api/04_datasets.ipynb #9e14a22b
+DATABASES['spaq'] = Database('SPAQ: Smartphone Photography Attribute and Quality database', 11125, (0, 100),
+    'https://github.com/h4nwei/SPAQ',
+    'Y. Fang, H. Zhu, Y. Zeng, K. Ma and Z. Wang, "Perceptual Quality Assessment of Smartphone Photography," IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR), 2020',
+    'Educational and research purposes only; the copyright notice and the authors\' names must appear on all copies')
+
+
+def spaq(
+    root,              # folder with Annotations and TestImage
+    check_images=True, # refuse the table if a picture is missing
+) -> pd.DataFrame: # labels table, MOS on 0-100
+    """SPAQ: 11,125 smartphone photographs.
+
+    Get it: https://github.com/h4nwei/SPAQ
+    Cite: Y. Fang, H. Zhu, Y. Zeng, K. Ma and Z. Wang, "Perceptual Quality Assessment of Smartphone Photography," IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR), 2020
+    Terms: Educational and research purposes only; the copyright notice and the authors' names must appear on all copies
+    Raises `LabelError` for missing files and columns, scores outside 0-100, and for the spreadsheet where openpyxl is not installed.
+    """
+    root = Path(root)
+    file = _first_file(root/'Annotations', *(name + suffix for suffix in ('.csv', '.xlsx') for name in ('MOS and Image attribute scores', 'MOS_and_Image_attribute_scores')))
+    table = _read_sheet(file, 'Image name', 'MOS') if file.suffix == '.xlsx' else read_delimited(file)
+    rows = _Rows('spaq', DATABASES['spaq'], file)
+    image, mos = _header(table, rows, 'Image name', 'MOS')
+    for line, cells in table.rows[1:]: rows.add(line, _cell(cells, image), _cell(cells, mos), 'MOS', 'Image name')
+    return rows.table(root/'TestImage', check_images, 'none: MOS as published, 0-100, higher is better')
 
 # %% ../nbs/api/04_datasets.ipynb #e66cd777
 _CSV_COLUMNS = dict(
