@@ -4,15 +4,17 @@
 
 # %% auto #0
 __all__ = ['BRISQUE_SHIFTS', 'NIQE_SHIFTS', 'BRISQUE_NAMES', 'BLOCK', 'NssError', 'luma', 'local_mean', 'mscn', 'aggd_density',
-           'fit_ggd', 'fit_aggd', 'halve', 'brisque_features', 'niqe_features', 'NiqeModel', 'fit_niqe_model', 'niqe']
+           'fit_ggd', 'fit_aggd', 'halve', 'brisque_features', 'niqe_features', 'NiqeModel', 'fit_niqe_model', 'niqe',
+           'BrisqueRegressor', 'niqe_many', 'brisque_many']
 
-# %% ../nbs/api/05_nss.ipynb #1e565765
+# %% ../nbs/api/05_nss.ipynb #6fd498b5
 import os
 import tempfile
 import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
@@ -288,13 +290,11 @@ def fit_niqe_model(images, # undistorted photographs: uint8 arrays or anything `
         raise NssError(f'{whole} usable blocks for 36 features; pass more photographs (the paper used 125)')
     return NiqeModel(*_gaussian(features))
 
-# %% ../nbs/api/05_nss.ipynb #076b407a
-@lru_cache(maxsize=8)
-def _stored_model(path): return NiqeModel.load(path)
+# %% ../nbs/api/05_nss.ipynb #b98169e9
+@lru_cache(maxsize=1)
+def _own_model(): return NiqeModel.load(files('birnn_iqa')/'data'/'niqe_pristine.npz')
 
-def _model(model):
-    if isinstance(model, NiqeModel): return model
-    return NiqeModel.load(model) if model is not None else _stored_model(Path(__file__).parent/'data'/'niqe_pristine.npz')
+def _model(model): return _own_model() if model is None else model if isinstance(model, NiqeModel) else NiqeModel.load(model)
 
 def niqe(image: np.ndarray, # uint8 (H,W,3) RGB or (H,W) grey, any size
          model=None, # `NiqeModel`, path of an .npz, or None for the package's own
@@ -304,3 +304,121 @@ def niqe(image: np.ndarray, # uint8 (H,W,3) RGB or (H,W) grey, any size
     mean, cov = _gaussian(niqe_features(image)[0])
     inverse = np.linalg.pinv((model.cov + cov)/2, rcond=36*np.finfo(float).eps, hermitian=True)
     return float(np.sqrt(max(0, (model.mean - mean) @ inverse @ (model.mean - mean))))
+
+# %% ../nbs/api/05_nss.ipynb #1330b2c3
+def _group_folds(groups, folds, seed):
+    "Fold number of each picture; a group is never divided."
+    _, member = np.unique(groups, return_inverse=True)
+    n = member.max() + 1
+    if n < 2: raise NssError('all pictures are of one group; the search for C and gamma needs at least 2')
+    return (np.random.default_rng(seed).permutation(n) % min(folds, n))[member]
+
+def _draw_groups(groups, limit, seed):
+    "Rows of randomly drawn whole groups, as many as give `limit` pictures; all rows if there are no more."
+    _, member, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(counts))
+    drawn = order[:1 + np.searchsorted(np.cumsum(counts[order]), limit)]
+    return np.flatnonzero(np.isin(member, drawn))
+
+# %% ../nbs/api/05_nss.ipynb #cae55c79
+def _rbf(features, support, weights, intercept, gamma):
+    "Radial-kernel regression, (n,36) -> (n,); a thousand rows at a time."
+    squares = (support**2).sum(1)
+    values = [weights @ np.exp(-gamma*np.maximum(0, (rows**2).sum(1) + squares[:, None] - 2*support @ rows.T))
+              for rows in np.split(features, range(1000, len(features), 1000))]
+    return np.concatenate(values) + intercept
+
+def _feature_rows(features):
+    features = np.asarray(features, np.float64)
+    if features.ndim != 2 or features.shape[1] != 36: raise NssError(f'expected features of shape (n,36) from brisque_many, got {features.shape}')
+    if not np.isfinite(features).all(): raise NssError(f'row {np.flatnonzero(~np.isfinite(features).all(1))[0]} of the features is not finite')
+    return features
+
+# %% ../nbs/api/05_nss.ipynb #ea77c886
+class BrisqueRegressor:
+    "BRISQUE: support-vector regression from the 36 features to opinion scores. Predicts MOS: higher is better."
+    higher_is_better = True
+    _STATE = {'low': 1, 'high': 1, 'mos_mean': 0, 'mos_std': 0, 'support': 2, 'weights': 1, 'intercept': 0, 'gamma': 0, 'C': 0}
+
+    def __init__(self,
+                 C=(1, 4, 16, 64), # penalties to try, for opinions of unit variance
+                 gamma=(1/72, 1/36, 1/18, 1/9, 2/9), # kernel widths to try, for features in -1..1
+                 folds: int=5, # of the search, 2 or more
+                 search: int=2000, # whole groups are drawn for the search until it has this many pictures; the final fit takes all
+                 epsilon: float=.1, # errors below this cost nothing, in standard deviations of the opinions
+                 seed: int=0, # of the folds and the draw
+                ):
+        self.C, self.gamma, self.folds, self.search, self.epsilon, self.seed = tuple(C), tuple(gamma), folds, search, epsilon, seed
+        self.state = None
+
+    def __repr__(self):
+        if self.state is None: return 'BrisqueRegressor(untrained)'
+        return f'BrisqueRegressor(C={self.state["C"]:g}, gamma={self.state["gamma"]:.4g}, {len(self.state["support"])} support vectors)'
+
+    def fit(self, features, # (n,36) from `brisque_many`
+            mos, # (n,) opinion scores, higher is better
+            groups=None, # (n,) labels of content; None: every picture is its own
+           ): # self
+        "Find C and gamma by the squared error over left-out folds, then fit on everything; `NssError` for unusable rows."
+        from sklearn.svm import SVR
+        features, mos = _feature_rows(features), np.asarray(mos, np.float64)
+        groups = np.arange(len(mos)) if groups is None else np.asarray(groups)
+        if not features.shape[:1] == mos.shape == groups.shape: raise NssError(f'{len(features)} features, mos of shape {mos.shape}, groups of shape {groups.shape}; expected one of each a picture')
+        if not np.isfinite(mos).all(): raise NssError(f'mos of row {np.flatnonzero(~np.isfinite(mos))[0]} is not finite')
+        low, high = features.min(0), features.max(0)
+        y = (mos - mos.mean())/(mos.std() or 1)
+        x = self._scaled(features, low, high)
+        part = _draw_groups(groups, self.search, self.seed)
+        fold = _group_folds(groups[part], self.folds, self.seed)
+        def error(C, gamma):
+            left_out = [(part[fold != k], part[fold == k]) for k in range(fold.max() + 1)]
+            return sum(((SVR(C=C, gamma=gamma, epsilon=self.epsilon).fit(x[a], y[a]).predict(x[b]) - y[b])**2).sum() for a, b in left_out)
+        C, gamma = min(((C, gamma) for C in self.C for gamma in self.gamma), key=lambda pair: error(*pair))
+        machine = SVR(C=C, gamma=gamma, epsilon=self.epsilon).fit(x, y)
+        self.state = dict(low=low, high=high, mos_mean=mos.mean(), mos_std=mos.std() or 1, support=machine.support_vectors_,
+                          weights=machine.dual_coef_[0], intercept=machine.intercept_[0], gamma=gamma, C=C)
+        return self
+
+    @staticmethod
+    def _scaled(features, low, high): return 2*(features - low)/np.where(high > low, high - low, 1) - 1
+
+    def predict(self, features # (n,36), or (36,) of one picture
+               ) -> np.ndarray: # (n,) opinion scores on the scale of the training's; higher is better
+        "Scores; `NssError` before training: without a training part there is no BRISQUE score."
+        if self.state is None: raise NssError('this BrisqueRegressor is untrained and has no scores; call fit or load first')
+        s = self.state
+        x = self._scaled(_feature_rows(np.atleast_2d(features)), s['low'], s['high'])
+        return s['mos_mean'] + s['mos_std']*_rbf(x, s['support'], s['weights'], s['intercept'], s['gamma'])
+
+    def save(self, path: str # written as it is named
+            ) -> None:
+        "Write the fitted machine as an .npz of plain arrays."
+        if self.state is None: raise NssError('nothing to save: this BrisqueRegressor is untrained; call fit first')
+        _write_npz(path, **self.state)
+
+    @classmethod
+    def load(cls, path: str # written by `save`
+            ) -> 'BrisqueRegressor':
+        "Read a fitted machine; `NssError` names a file that holds none."
+        state = _read_npz(path)
+        wrong = [name for name, ndim in cls._STATE.items() if name not in state or state[name].ndim != ndim or not np.isfinite(state[name]).all()]
+        if wrong or state['support'].shape[1:] != (36,) or len(state['support']) != len(state['weights']) or not len(state['low']) == len(state['high']) == 36:
+            raise NssError(f'{os.fspath(path)}: no BRISQUE regressor (check {wrong or "the shapes"}); save it again with BrisqueRegressor.save')
+        model = cls()
+        model.state = {name: state[name] if state[name].ndim else float(state[name]) for name in cls._STATE}
+        return model
+
+# %% ../nbs/api/05_nss.ipynb #b487ac49
+def niqe_many(images, # uint8 arrays or anything `load_image` opens
+              model=None, # as for `niqe`
+              threads: int=2,
+             ) -> np.ndarray: # float64 (n,); lower is better
+    "NIQE of many pictures, in order."
+    model = _model(model)
+    return np.array(_each(lambda image: niqe(image, model), images, threads), np.float64)
+
+def brisque_many(images, # uint8 arrays or anything `load_image` opens
+                 threads: int=2,
+                ) -> np.ndarray: # float64 (n,36)
+    "BRISQUE's features of many pictures, in order."
+    return np.array(_each(brisque_features, images, threads), np.float64).reshape(-1, 36)
