@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'DATABASES', 'Problem', 'LabelError', 'Delimited', 'read_delimited', 'parse_number', 'PictureFolder',
-           'Database', 'live_itw', 'biq2021', 'koniq10k', 'live', 'csiq', 'tid2013', 'kadid10k', 'spaq', 'from_csv',
-           'Split', 'random_splits', 'kfold_splits', 'official_split', 'UnsafePickleError', 'read_pickle', 'read_ids',
-           'read_scores']
+           'Database', 'read_mat', 'live_itw', 'biq2021', 'koniq10k', 'live', 'csiq', 'tid2013', 'kadid10k', 'spaq',
+           'from_csv', 'Split', 'random_splits', 'kfold_splits', 'official_split', 'UnsafePickleError', 'read_pickle',
+           'read_ids', 'read_scores']
 
-# %% ../nbs/api/04_datasets.ipynb #5eac9b44
+# %% ../nbs/api/04_datasets.ipynb #923b8634
 import csv
 import functools
 import hashlib
@@ -18,7 +18,9 @@ import math
 import os
 import pickletools
 import re
+import struct
 import unicodedata
+import zlib
 from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
@@ -224,7 +226,85 @@ class _Rows:
                            complete=len(table) == self.database.pictures, **attrs)
         return table
 
-# %% ../nbs/api/04_datasets.ipynb #6c13db36
+# %% ../nbs/api/04_datasets.ipynb #cfa99771
+_MAT_TYPES = {1: 'i1', 2: 'u1', 3: 'i2', 4: 'u2', 5: 'i4', 6: 'u4', 7: 'f4', 9: 'f8', 12: 'i8', 13: 'u8'}
+_MAT_TEXT = {1: 'utf-8', 2: 'utf-8', 4: 'utf-16', 16: 'utf-8', 17: 'utf-16'}
+_MATRIX, _COMPRESSED, _CELL, _CHAR = 14, 15, 1, 4
+
+
+def _mat_elements(raw, order, max_bytes=64 * 2**20):
+    "The elements that bytes hold, as (type, bytes); compressed ones opened, up to `max_bytes` in all."
+    at = 0
+    while at + 8 <= len(raw):
+        kind, size = struct.unpack_from(order + 'II', raw, at)
+        small = kind >> 16
+        if small: kind, size, start = kind & 0xffff, small, at + 4
+        else: start = at + 8
+        if start + size > len(raw) or small > 4: raise ValueError(f'an element of {size} bytes where {len(raw) - start} are left')
+        data = raw[start:start + size]
+        if kind == _COMPRESSED:
+            opened = zlib.decompressobj()
+            data = opened.decompress(data, max(max_bytes, 1))
+            if not opened.eof: raise ValueError('a compressed element that is cut short, too large, or inside another')
+            max_bytes -= len(data)
+            yield from _mat_elements(data, order, 0)
+        else: yield kind, data
+        at = start + size if kind == _COMPRESSED else start + (4 if small else -(-size // 8) * 8)
+
+
+def _mat_matrix(raw, order):
+    "Class, dimensions, name and content elements of a matrix element's bytes."
+    (_, flags), (_, dims), (_, name), *contents = _mat_elements(raw, order)
+    flags = struct.unpack_from(order + 'I', flags)[0]
+    if flags & 0x0800: raise ValueError('complex numbers')
+    return flags & 0xff, np.frombuffer(dims, order + 'i4').tolist(), bytes(name).decode('ascii'), contents
+
+
+def _mat_vector(raw, order):
+    "A matrix element as an array of numbers or a list of strings; only vectors are known."
+    kind, dims, _, contents = _mat_matrix(raw, order)
+    items = math.prod(dims)
+    if min(dims) < 0 or (kind != _CHAR and items != max(dims)): raise ValueError(f'dimensions {dims}; expected a vector')
+    if kind == _CELL:
+        if len(contents) != items or any(t != _MATRIX for t, _ in contents): raise ValueError(f'{len(contents)} cells where {items} are expected')
+        parts = [_mat_matrix(data, order) for _, data in contents]
+        if any(k != _CHAR or len(c) != 1 or (d and d[0] > 1) for k, d, _, c in parts): raise ValueError('cells that are no strings')
+        return [_mat_text(c[0], order) for _, _, _, c in parts]
+    if not 6 <= kind <= 15 or len(contents) != 1 or contents[0][0] not in _MAT_TYPES: raise ValueError('neither numbers nor cells of strings')
+    numbers = np.frombuffer(contents[0][1], order + _MAT_TYPES[contents[0][0]]).astype(float)
+    if len(numbers) != items: raise ValueError(f'{len(numbers)} numbers where {items} are expected')
+    return numbers
+
+
+def _mat_text(element, order):
+    "The text of a character element."
+    kind, data = element
+    if kind not in _MAT_TEXT: raise ValueError('text of an unknown encoding')
+    return bytes(data).decode(_MAT_TEXT[kind] + ({'<': '-le', '>': '-be'}[order] if '16' in _MAT_TEXT[kind] else ''))
+
+# %% ../nbs/api/04_datasets.ipynb #1ded2a6f
+def read_mat(
+    path, # a MATLAB 5 file, as MATLAB's save -v7 or -v6 writes it
+    key,  # the variable: a vector of numbers or of strings
+): # float64 (n,), or list of n strings
+    "One vector of a MATLAB file; `LabelError` for a file that is damaged or lacks it."
+    path = Path(path)
+    if not path.is_file(): raise LabelError(f'{path}: there is no such file')
+    if path.stat().st_size > 64 * 2**20: raise LabelError(f'{path}: {path.stat().st_size} bytes; a file of scores is expected to have at most {64 * 2**20}')
+    raw = memoryview(path.read_bytes())
+    order = {b'IM': '<', b'MI': '>'}.get(bytes(raw[126:128]))
+    if order is None: raise LabelError(f'{path}: not a MATLAB 5 file (save it with -v7)')
+    found = []
+    try:
+        for kind, data in _mat_elements(raw[128:], order):
+            if kind != _MATRIX: continue
+            found.append(_mat_matrix(data, order)[2])
+            if found[-1] == key: return _mat_vector(data, order)
+    except (ValueError, IndexError, struct.error, zlib.error, OverflowError) as error:
+        raise LabelError(f'{path}: damaged, or not what is expected of {key!r} ({error})') from error
+    raise LabelError(f'{path}: no variable {key!r}; it has {found}')
+
+# %% ../nbs/api/04_datasets.ipynb #4a055099
 DATABASES = {}
 
 DATABASES['live_itw'] = Database('LIVE In the Wild Image Quality Challenge Database', 1162, (0, 100),
@@ -233,31 +313,11 @@ DATABASES['live_itw'] = Database('LIVE In the Wild Image Quality Challenge Datab
     'Free for any purpose; the copyright notice of the University of Texas at Austin must appear in all copies and the source be acknowledged in publications')
 
 
-def _mat(path, key):
-    "One array of a MATLAB file, flat."
-    import scipy.io
-    path = Path(path)
-    if not path.is_file(): raise LabelError(f'{path}: there is no such file')
-    try: content = scipy.io.loadmat(path)
-    except Exception as error: raise LabelError(f'{path}: not a readable MATLAB file ({error})') from error
-    if key not in content:
-        raise LabelError(f'{path}: no variable {key!r}; it has {sorted(k for k in content if not k.startswith("__"))}')
-    return content[key].ravel()
-
-
-def _mat_numbers(path, key):
-    "One numeric array of a MATLAB file, flat."
-    values = _mat(path, key)
-    if values.dtype.kind not in 'fiub': raise LabelError(f'{path}: {key!r} does not hold numbers')
-    return values.astype(float)
-
-
-def _mat_names(path, key):
-    "One cell array of strings of a MATLAB file."
-    names = [np.asarray(cell).ravel() for cell in _mat(path, key)]
-    bad = [Problem(Path(path).name, i, key, 'not a name') for i, n in enumerate(names, 1) if n.size != 1 or n.dtype.kind != 'U']
-    if bad: raise LabelError(f'{path}: {key!r} must hold one name a cell', bad)
-    return [str(n[0]).strip() for n in names]
+def _mat_as(kind, path, key):
+    "One vector of a MATLAB file that must hold numbers or names."
+    values = read_mat(path, key)
+    if isinstance(values, list) != (kind == 'names'): raise LabelError(f'{path}: {key!r} does not hold {kind}')
+    return values
 
 
 def _same_length(**lists):
@@ -265,7 +325,7 @@ def _same_length(**lists):
     if len(set(map(len, lists.values()))) > 1:
         raise LabelError('files that belong together have different lengths: ' + ', '.join(f'{k} {len(v)}' for k, v in lists.items()))
 
-# %% ../nbs/api/04_datasets.ipynb #379c760e
+# %% ../nbs/api/04_datasets.ipynb #ede9d7c9
 def live_itw(
     root,              # folder with Data and Images
     check_images=True, # refuse the table if a picture is missing
@@ -278,9 +338,9 @@ def live_itw(
     Raises `LabelError` for files that are missing, unreadable or of different lengths, and for missing pictures.
     """
     folder = Path(root)/'Data'
-    names = _mat_names(folder/'AllImages_release.mat', 'AllImages_release')
-    mos = _mat_numbers(folder/'AllMOS_release.mat', 'AllMOS_release')
-    std = _mat_numbers(folder/'AllStdDev_release.mat', 'AllStdDev_release')
+    names = _mat_as('names', folder/'AllImages_release.mat', 'AllImages_release')
+    mos = _mat_as('numbers', folder/'AllMOS_release.mat', 'AllMOS_release')
+    std = _mat_as('numbers', folder/'AllStdDev_release.mat', 'AllStdDev_release')
     _same_length(AllImages_release=names, AllMOS_release=mos, AllStdDev_release=std)
     rows = _Rows('live_itw', DATABASES['live_itw'], folder/'AllImages_release.mat')
     for i, name in enumerate(names):
@@ -453,7 +513,7 @@ def _check_live_info(root, references, rows):
             if _fold(other) != _fold(references[own[0]]):
                 rows.problem(line, '', f'{own[0]} comes from {other!r}, where refnames_all.mat has {references[own[0]]!r}', root/part/'info.txt')
 
-# %% ../nbs/api/04_datasets.ipynb #e8b40686
+# %% ../nbs/api/04_datasets.ipynb #c2383758
 def live(
     root,              # folder with refnames_all.mat, dmos_realigned.mat or dmos.mat, and the five distortions' folders
     check_images=True, # refuse the table if a picture is missing
@@ -468,9 +528,9 @@ def live(
     """
     root = Path(root)
     file, key = (root/'dmos_realigned.mat', 'dmos_new') if realigned else (root/'dmos.mat', 'dmos')
-    dmos, originals = _mat_numbers(file, key), _mat_numbers(file, 'orgs').astype(bool)
-    std = _mat_numbers(file, 'dmos_std') if realigned else np.full(len(dmos), np.nan)
-    names, references = _live_names(root, len(dmos)), _mat_names(root/'refnames_all.mat', 'refnames_all')
+    dmos, originals = _mat_as('numbers', file, key), _mat_as('numbers', file, 'orgs').astype(bool)
+    std = _mat_as('numbers', file, 'dmos_std') if realigned else np.full(len(dmos), np.nan)
+    names, references = _live_names(root, len(dmos)), _mat_as('names', root/'refnames_all.mat', 'refnames_all')
     _same_length(**{key: dmos}, orgs=originals, dmos_std=std, refnames_all=references)
     rows = _Rows('live', DATABASES['live'], file, limits=(-20, 120))
     _check_live_info(root, dict(zip(names, references)), rows)

@@ -32,8 +32,8 @@ def test_live_itw_sample_is_read_without_the_study_training_pictures():
     assert table.path.map(os.path.isfile).all()
     assert table.mos.between(0, 100).all() and table.mos_std.gt(0).all()
     assert table.set_index('image_id').group[['246.bmp', '333.bmp']].nunique() == 1 and table.group.nunique() == 97
-    mat = {k: ds._mat(SHARED/'live_itw_sample'/'Data'/f'{k}.mat', k) for k in ('AllImages_release', 'AllMOS_release')}
-    by_name = {str(n[0]): m for n, m in zip(mat['AllImages_release'], mat['AllMOS_release'])}
+    mat = {k: ds.read_mat(SHARED/'live_itw_sample'/'Data'/f'{k}.mat', k) for k in ('AllImages_release', 'AllMOS_release')}
+    by_name = {n: m for n, m in zip(mat['AllImages_release'], mat['AllMOS_release'])}
     assert all(by_name[row.image_id] == row.mos for row in table.itertuples())
 
 
