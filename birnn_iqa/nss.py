@@ -38,7 +38,7 @@ def luma(image: np.ndarray # uint8 (H,W,3) RGB, or (H,W) grey; 0-255
     pixels = image.astype(np.float32)
     return pixels if image.ndim == 2 else np.rint(pixels @ np.float32([.299, .587, .114]))
 
-# %% ../nbs/api/05_nss.ipynb #c138fd60
+# %% ../nbs/api/05_nss.ipynb #7e04fa3d
 _TAPS = np.exp(-np.arange(-3, 4)**2/(2*(7/6)**2))
 _TAPS /= _TAPS.sum()
 
@@ -50,7 +50,10 @@ def local_mean(padded: np.ndarray # float32 (H+6,W+6): a picture with 3 pixels o
         n = padded.shape[axis] - 6
         rows = padded if axis == 0 else padded.T
         mean = taps[3]*rows[3:3+n]
-        for k in range(3): mean += taps[k]*(rows[k:k+n] + rows[6-k:6-k+n])
+        pair = np.empty_like(mean)
+        for k in range(3):
+            np.add(rows[k:k+n], rows[6-k:6-k+n], out=pair)
+            mean += np.multiply(pair, taps[k], out=pair)
         padded = mean if axis == 0 else mean.T
     return padded
 
@@ -93,13 +96,13 @@ def _aggd_shape(ratio):
 
 def _ggd_shape(ratio): return _SHAPES[np.searchsorted(-_HALFWAY_INVERSE, -1/ratio)]
 
-# %% ../nbs/api/05_nss.ipynb #504de590
+# %% ../nbs/api/05_nss.ipynb #0c41cd0b
 def _moments(x):
     "Per row of x (n,k): sum of squares right and left of zero, sum of magnitudes, counts right and left; float64 (5,n)."
     below = np.minimum(x, 0)
     squares, squares_below = np.einsum('nk,nk->n', x, x), np.einsum('nk,nk->n', below, below)
     magnitudes = x.sum(1) - 2*below.sum(1)
-    right, left = ([np.count_nonzero(row) for row in side] for side in (x > 0, x < 0))
+    right, left = np.count_nonzero(x > 0, axis=1), np.count_nonzero(x < 0, axis=1)
     return np.array([squares - squares_below, squares_below, magnitudes, right, left], np.float64)
 
 def _fit_aggd(moments, k):
