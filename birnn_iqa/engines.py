@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['EngineError', 'KerasEngine', 'OpenVINOEngine', 'compile_model', 'save_compiled', 'load_compiled']
 
-# %% ../nbs/api/09_engines.ipynb #854951e7
+# %% ../nbs/api/09_engines.ipynb #54afaa8f
 import hashlib
 import importlib.metadata
 import importlib.util
 import json
 import queue
+import tempfile
 import threading
 from collections import deque
 from pathlib import Path
@@ -31,7 +32,7 @@ def _checked(array, shape, dtype):
     if array.dtype.kind not in 'biuf': raise EngineError(f'input of {array.dtype}; expected numbers')
     return np.ascontiguousarray(array, dtype)
 
-# %% ../nbs/api/09_engines.ipynb #3a39f888
+# %% ../nbs/api/09_engines.ipynb #f1bf92f0
 class KerasEngine:
     "Calls a Keras model in inference mode, one thread at a time."
     engine = 'keras'
@@ -39,12 +40,12 @@ class KerasEngine:
     def __init__(self, model, precision, input_dtype):
         self.model = _bfloat16(model) if precision == 'bf16' else model
         self.precision, self.input_dtype = precision, np.dtype(input_dtype)
-        self._lock = threading.Lock()
+        self._call, self._lock = _inference_call(self.model), threading.Lock()
 
     def __call__(self, array):
         "The model's output for a batch: an array, or a tuple of arrays."
-        array = _checked(array, self.model.input_shape, self.input_dtype)
-        with self._lock: out = self.model.predict_on_batch(array)
+        array = _checked(array, self.model.input_shape, self.input_dtype).astype(self.model.inputs[0].dtype, copy=False)
+        with self._lock: out = self._call(array)
         return tuple(np.asarray(o, np.float32) for o in out) if isinstance(out, (list, tuple)) else np.asarray(out, np.float32)
 
     def map(self, batches):
@@ -56,6 +57,13 @@ class KerasEngine:
         import keras
         return dict(engine=self.engine, version=keras.__version__, backend=keras.backend.backend(), precision=self.precision,
                     device='gpu' if _gpu_seen() else 'cpu', input_dtype=str(self.input_dtype))
+
+def _inference_call(model):
+    "A model's forward pass, traced once for every batch length where the backend is TensorFlow."
+    import keras
+    if keras.backend.backend() != 'tensorflow': return model.predict_on_batch
+    import tensorflow as tf
+    return tf.function(lambda x: model(x, training=False), input_signature=[tf.TensorSpec(model.input_shape, model.inputs[0].dtype)])
 
 def _bfloat16(model):
     "A copy of a model that computes in bfloat16; pixels are still put on their scale in float32."
@@ -79,7 +87,7 @@ def _gpu_seen():
     import tensorflow
     return bool(tensorflow.config.list_physical_devices('GPU'))
 
-# %% ../nbs/api/09_engines.ipynb #67e55986
+# %% ../nbs/api/09_engines.ipynb #739954b7
 def _openvino():
     "The openvino module; a clear error where it is not installed."
     if importlib.util.find_spec('openvino') is None:
@@ -87,27 +95,31 @@ def _openvino():
     import openvino
     return openvino
 
+def _frozen(model):
+    "TensorFlow's graph of a model with its weights as constants, serialised, and the names of its outputs."
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+    call = tf.function(lambda x: model(x, training=False)).get_concrete_function(tf.TensorSpec(model.input_shape, model.inputs[0].dtype))
+    graph = convert_variables_to_constants_v2(call, lower_control_flow=False)
+    return graph.graph.as_graph_def().SerializeToString(), [t.name for t in graph.outputs]
+
 def _convert(model, input_dtype):
     "A Keras model as an OpenVINO graph that takes `input_dtype`."
     import keras
     ov = _openvino()
-    if keras.backend.backend() == 'tensorflow':
-        import tensorflow as tf
-        traced = tf.function(lambda x: model(x, training=False)).get_concrete_function(tf.TensorSpec(model.input_shape, model.inputs[0].dtype))
-        graph = ov.convert_model(traced)
-    else: graph = _export(model, ov)
+    with tempfile.TemporaryDirectory() as folder:
+        if keras.backend.backend() == 'tensorflow':
+            frozen, outputs = _frozen(model)
+            file = Path(folder)/'frozen.pb'
+            file.write_bytes(frozen)
+            graph = ov.convert_model(file, output=outputs)
+        else:
+            model.export(f'{folder}/model.xml', format='openvino', verbose=False)
+            graph = ov.Core().read_model(f'{folder}/model.xml').clone()
     graph.inputs[0].get_node().set_partial_shape(ov.PartialShape([-1 if n is None else n for n in model.input_shape]))
     steps = ov.preprocess.PrePostProcessor(graph)
     steps.input().tensor().set_element_type(ov.Type(np.dtype(input_dtype)))
     return steps.build()
-
-def _export(model, ov):
-    "A Keras model on PyTorch or JAX as an OpenVINO graph, by Keras's own exporter (Keras 3.11 or later)."
-    import tempfile
-    with tempfile.TemporaryDirectory() as folder:
-        model.export(f'{folder}/model.xml', format='openvino', verbose=False)
-        graph = ov.Core().read_model(f'{folder}/model.xml')
-        return graph.clone()
 
 # %% ../nbs/api/09_engines.ipynb #ac13587d
 class OpenVINOEngine:
