@@ -7,7 +7,7 @@ __all__ = ['BRISQUE_SHIFTS', 'NIQE_SHIFTS', 'BRISQUE_NAMES', 'BLOCK', 'NssError'
            'fit_ggd', 'fit_aggd', 'halve', 'brisque_features', 'niqe_features', 'NiqeModel', 'fit_niqe_model', 'niqe',
            'BrisqueRegressor', 'niqe_many', 'brisque_many']
 
-# %% ../nbs/api/05_nss.ipynb #6fd498b5
+# %% ../nbs/api/05_nss.ipynb #cefd6c98
 import os
 import tempfile
 import zipfile
@@ -16,7 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
 
 # %% ../nbs/api/05_nss.ipynb #ab83fccd
 import numpy as np
