@@ -6,8 +6,9 @@
 __all__ = ['FORMATS', 'MAX_PIXELS', 'example_names', 'example_path', 'ImageError', 'load_image', 'image_size', 'example_image',
            'resize_image']
 
-# %% ../nbs/api/00_images.ipynb #8a85bda7
+# %% ../nbs/api/00_images.ipynb #89b005f4
 import io
+import math
 import os
 import stat
 from contextlib import contextmanager
@@ -86,9 +87,9 @@ def _check_size(name, width, height, max_pixels):
         raise ImageError(f'{name}: {width}×{height} pixels is more than max_pixels={max_pixels:,}; '
                          'pass a larger max_pixels if you trust the file and have the memory')
 
-# %% ../nbs/api/00_images.ipynb #a0cc6158
+# %% ../nbs/api/00_images.ipynb #ba219639
 def _header(fp, name, max_pixels):
-    "The Pillow image at `fp` with its header read, its size checked and no pixel decoded."
+    "The Pillow image (or `_TiffPage`) at `fp` with its header read, its size checked and no pixel decoded."
     prefix = fp.read(16)
     if not prefix: raise ImageError(f'{name}: the file is empty; get another copy')
     for factory, accept in _plugins():
@@ -97,33 +98,43 @@ def _header(fp, name, max_pixels):
         try: im = factory(fp, '')
         except SyntaxError as e:
             if prefix[:4] not in (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+') or 'unknown' not in str(e): raise  # 'unknown pixel mode'
-            return _tiff_header(fp, name, max_pixels)
+            return _TiffPage(fp, name, max_pixels)
         _check_size(name, *im.size, max_pixels)
         tags = getattr(im, 'tag_v2', {})
-        if tags.get(284) == 2 and max(tags.get(258, (8,))) > 8: return _tiff_header(fp, name, max_pixels)
+        if tags.get(284) == 2 and max(tags.get(258, (8,))) > 8: return _TiffPage(fp, name, max_pixels)
         if tags.get(254, 0) & 1 or 50706 in tags:
             raise ImageError(f'{name}: a camera raw file, whose first page is only a thumbnail; develop it to JPEG, PNG or TIFF first')
         return im
     raise ImageError(f'{name}: not a picture (it starts with {prefix[:12]!r}); convert it to one of {", ".join(FORMATS)}')
 
-# %% ../nbs/api/00_images.ipynb #bab8e0e5
-def _tiff_header(fp, name, max_pixels):
-    "The first page of a TIFF that Pillow can't read, decoded by tifffile to 8 bits and wrapped for Pillow."
-    import tifffile
-    fp.seek(0)
-    with tifffile.TiffFile(fp, name=name) as tif:
-        page = tif.pages.first
-        samples = page.samplesperpixel
-        if page.shape not in [(page.imagelength, page.imagewidth), (page.imagelength, page.imagewidth, samples), (samples, page.imagelength, page.imagewidth)] \
-           or samples not in (1, 3, 4) or page.photometric not in (0, 1, 2):
+# %% ../nbs/api/00_images.ipynb #f2c214db
+class _TiffPage:
+    "The first page of a TIFF that Pillow can't read, with the few names of a Pillow image that are needed until it is decoded."
+    format = 'TIFF'
+
+    def __init__(self, fp, name, max_pixels):
+        import tifffile
+        fp.seek(0)
+        self.page = page = tifffile.TiffFile(fp, name=name).pages.first
+        self.size = width, height = page.imagewidth, page.imagelength
+        self.samples = page.samplesperpixel
+        if page.shape not in [(height, width), (height, width, self.samples), (self.samples, height, width)] \
+           or self.samples not in (1, 3, 4) or page.photometric not in (0, 1, 2):
             raise ImageError(f'{name}: a TIFF of shape {page.shape} and photometric {page.photometric}; convert it to an RGB or grey TIFF')
-        _check_size(name, page.imagewidth, page.imagelength, max_pixels)
+        _check_size(name, width, height, max_pixels)
         if page.compression not in (1, 8, 32946) and not find_spec('imagecodecs'):
             raise ImageError(f'{name}: a TIFF of this kind compressed by {page.compression.name}; save it uncompressed or with Deflate, or install imagecodecs')
-        values = page.asarray(maxworkers=1)
-    values = np.moveaxis(values, 0, -1) if values.ndim == 3 and values.shape[-1] != samples else values
-    values = _to_8bit(values)
-    return Image.fromarray(255 - values if page.photometric == 0 else values)
+        # No codec packs tighter than 1 to 5000, so a header that promises more than its strips can hold is lying.
+        if len(page.databytecounts) != math.prod(page.chunked) or page.nbytes > 5000*sum(page.databytecounts):
+            raise ImageError(f'{name}: the TIFF lacks some of its strips; the file is damaged or cut short: get another copy')
+
+    def getexif(self): return {0x0112: self.page.tags.valueof(0x0112, default=1)}
+
+    def decode(self):
+        "The page as a Pillow image, deep pixels brought to 8 bits, not yet upright."
+        values = self.page.asarray(maxworkers=1)
+        values = _to_8bit(np.moveaxis(values, 0, -1) if values.ndim == 3 and values.shape[-1] != self.samples else values)
+        return Image.fromarray(255 - values if self.page.photometric == 0 else np.ascontiguousarray(values))
 
 # %% ../nbs/api/00_images.ipynb #770881e0
 def _to_8bit(values: np.ndarray) -> np.ndarray:
@@ -138,7 +149,7 @@ def _to_8bit(values: np.ndarray) -> np.ndarray:
     if scale is None: raise _PixelError(f'its largest value is {top:g}, and no scale beyond 65535 is known; rescale it to 0-1 or 0-255')
     return (np.clip(values, 0, None)*(255/scale) + .5).astype(np.uint8)
 
-# %% ../nbs/api/00_images.ipynb #cc932056
+# %% ../nbs/api/00_images.ipynb #d94fbc27
 def _transform(mode, profile):
     "Colour transform from `profile` to sRGB for pixels of `mode`; None where it would change nothing."
     transform = ImageCms.buildTransform(profile, ImageCms.createProfile('sRGB'), mode, 'RGB', ImageCms.Intent.RELATIVE_COLORIMETRIC,
@@ -152,7 +163,7 @@ def _transform(mode, profile):
 def _to_srgb(im, icc):
     "`im`, without alpha, as sRGB by its ICC profile, or plainly where that fails or there is none."
     if im.mode not in ('L', 'RGB', 'CMYK', 'LAB'): im = im.convert('RGB')
-    if not icc and im.mode != 'LAB': return im.convert('RGB')
+    if not icc and im.mode != 'LAB': return im if im.mode == 'RGB' else im.convert('RGB')
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc)) if im.mode != 'LAB' else ImageCms.createProfile('LAB')
         if im.mode == 'L' and profile.profile.xcolor_space.strip() == 'RGB': im = im.convert('RGB')
@@ -238,7 +249,7 @@ def _named_errors(source):
     except Exception as e:  # decoders meet damaged files in every way Python can fail
         raise ImageError(f'{_name(source)}: could not be decoded ({_plain(f"{type(e).__name__}: {e}")}); the file is damaged or cut short: get another copy') from e
 
-# %% ../nbs/api/00_images.ipynb #4d093afb
+# %% ../nbs/api/00_images.ipynb #1731604e
 def load_image(source, # path, encoded bytes, binary file object, Pillow image, or uint8 array (H,W), (H,W,3) or (H,W,4)
                max_pixels: int = MAX_PIXELS, # most pixels (height times width) that the header may promise
                draft: tuple = None # least (height, width) wanted: a larger JPEG is decoded at 1/2, 1/4 or 1/8 of its size
@@ -251,7 +262,8 @@ def load_image(source, # path, encoded bytes, binary file object, Pillow image, 
     with _named_errors(source), _opened(source, max_pixels) as im:
         turn = _orientation(im)
         if draft is not None and im.format == 'JPEG': im.draft(None, tuple(draft)[::-1] if turn < 5 else tuple(draft))
-        im.load()
+        if isinstance(im, _TiffPage): im = im.decode()
+        else: im.load()
         if im.format == 'TIFF': turn = _orientation(im)  # Pillow turns TIFFs while decoding
         return np.ascontiguousarray(_UPRIGHT[turn](_array(_flatten(im))))
 

@@ -202,6 +202,10 @@ def _odd(image, rng):
             buffer = io.BytesIO()
             tifffile.imwrite(buffer, values if planar == "contig" else np.moveaxis(values, -1, 0), photometric="rgb", planarconfig=planar)
             yield f"rgb_{name}_{planar}.tif", buffer.getvalue(), "picture", image, 0 if name != "float16" else .5
+    tall = bytearray(buffer.getvalue())
+    with tifffile.TiffFile(io.BytesIO(tall)) as t: place = t.pages[0].tags[257].valueoffset
+    tall[place:place + 4] = struct.pack("<I", 3_000_000)
+    yield "strips_missing.tif", bytes(tall), "error", None, 0
     inverted = io.BytesIO(); tifffile.imwrite(inverted, 65535 - image[..., 1].astype(np.uint16)*257, photometric="miniswhite")
     yield "white_is_zero.tif", inverted.getvalue(), "picture", np.stack([image[..., 1]]*3, -1), 0
     for name, frames in [("gif", "GIF"), ("webp", "WEBP"), ("png", "PNG"), ("tif", "TIFF"), ("mpo", "MPO")]:
