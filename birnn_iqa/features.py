@@ -6,8 +6,8 @@
 __all__ = ['ALIGN', 'LAYOUT', 'FORMAT', 'TILE', 'MARGIN', 'BAD_PICTURE', 'never_zero', 'to_half', 'Source', 'content_digest',
            'file_stat', 'read_picture_file', 'Record', 'index_line', 'parse_line', 'read_index', 'StoreError',
            'StoreKeyError', 'StoreLockedError', 'compare_keys', 'write_key', 'read_key', 'lock_folder', 'FeatureStore',
-           'pad_rows', 'FeatureExtractor', 'Picture', 'cut_into_batches', 'mirror_to_cells', 'tiles', 'look_ahead',
-           'StoreWriter', 'list_pictures', 'ExtractionError', 'write_errors']
+           'pad_rows', 'FeatureExtractor', 'Picture', 'cut_into_batches', 'mirror_to_cells', 'tiles', 'pool_windows',
+           'look_ahead', 'StoreWriter', 'list_pictures', 'ExtractionError', 'write_errors']
 
 # %% ../nbs/api/10_features.ipynb #edf26df1
 import csv, hashlib, io, json, mmap, os, queue, threading, time, warnings, zlib
@@ -20,8 +20,8 @@ import numpy as np
 from fastcore.basics import patch
 from tqdm import tqdm
 
-# %% ../nbs/api/10_features.ipynb #2bb42328
-from .images import _open_regular, load_image
+# %% ../nbs/api/10_features.ipynb #d95eec55
+from .images import MAX_PIXELS, _open_regular, load_image
 from .patches import fit_patch, patch_grid
 
 # %% ../nbs/api/10_features.ipynb #fd2539f4
@@ -384,7 +384,7 @@ def is_current(self: FeatureStore,
         self._records[r.id] = r
     return True
 
-# %% ../nbs/api/10_features.ipynb #9b35bc43
+# %% ../nbs/api/10_features.ipynb #104b1b56
 FORMAT = 1   # of the features themselves; a change in what they are raises it
 
 class FeatureExtractor:
@@ -404,14 +404,17 @@ class FeatureExtractor:
         *,
         preprocess='auto',          # for a model: the base whose preprocessing its pixels want, None for raw pixels
         threads=None,               # of the network; None: as many as the engine finds best
+        max_pixels=MAX_PIXELS,      # a larger picture is refused
     ):
         for name, value, known in (('mode', mode, ('patches', 'dense')), ('small', small, ('error', 'resize'))):
             if value not in known: raise ValueError(f"{name}={value!r}; expected one of {known}")
         if batch_size < 1: raise ValueError(f"batch_size={batch_size}; expected at least 1")
+        self.max_pixels = max_pixels
         size = size or (getattr(base, 'input_shape', None) or [None, 224])[1] or 224
         self.size = (size, size) if np.isscalar(size) else tuple(size)
         self.mode, self.overlapping, self.order, self.small = mode, overlapping, order, small
         self.engine, self.precision, self.batch_size, self.threads = engine, precision, batch_size, threads
+        if mode == 'dense' and max(self.size) > 1024: raise ValueError(f"size={size} in dense mode; expected at most 1024")
         patch_grid(*self.size, self.size, overlapping, order)   # refuses a grid that cannot be before anything is built
         self.kind = features or ('multilevel' if isinstance(base, str) else 'avg')
         identity = self._build(base, weights, preprocess)
@@ -500,44 +503,63 @@ def mirror_to_cells(image, cell=32):
     "A picture whose sides are multiples of `cell`, filled up with its own mirror image at the bottom and the right."
     return np.pad(image, [(0, -side % cell) for side in image.shape[:2]] + [(0, 0)], mode='symmetric')
 
-# %% ../nbs/api/10_features.ipynb #fb7792cb
+# %% ../nbs/api/10_features.ipynb #c3d5d29c
 TILE, MARGIN = 2048, 256   # pixels, multiples of 32
 
 def tiles(
-    side,   # of the picture in pixels, a multiple of 32
-) -> list:  # of (start, stop, first, last): pixels to look at, of which first..last are kept
+    side,     # of the picture in pixels
+    starts,   # int (p,), where the patches start along this side
+    patch,    # side of a patch in pixels, at most 1024
+) -> tuple:   # where the tiles start; int (p,), the tile of each patch
     "How one side of a large picture is seen piece by piece."
-    if side <= TILE: return [(0, side, 0, side)]
-    step = TILE - 2*MARGIN
-    firsts = range(0, side, step)
-    return [(max(0, first - MARGIN), min(side, first + step + MARGIN), first, min(side, first + step)) for first in firsts]
+    step = (TILE - 2*MARGIN - patch)//32*32
+    tops = range(0, max(1, side - TILE + step), step)
+    return list(tops), np.clip((starts - MARGIN)//step, 0, len(tops) - 1)
 
-# %% ../nbs/api/10_features.ipynb #f086fec6
+# %% ../nbs/api/10_features.ipynb #11b59fa1
+@patch
+def _views(self: FeatureExtractor, picture):
+    "Yield (corner (y, x), numbers of the patches that are read from it, pixels (1, h, w, 3)) of each tile of a picture."
+    image = mirror_to_cells(picture.image)
+    tops, rows = tiles(image.shape[0], picture.boxes[:, 0], self.size[0])
+    lefts, columns = tiles(image.shape[1], picture.boxes[:, 1], self.size[1])
+    for i, top in enumerate(tops):
+        for j, left in enumerate(lefts):
+            chosen = np.flatnonzero((rows == i) & (columns == j))
+            if len(chosen): yield (top, left), chosen, image[None, top:top + TILE, left:left + TILE]
+
+def pool_windows(
+    cells,   # (h, w, c) from `cell_model`
+    boxes,   # int (p, 4), windows in pixels of what the cells cover
+    kind,    # 'multilevel' or 'avg'
+) -> np.ndarray:   # (p, d)
+    "Features of windows; of a large picture each from the cells that it touches alone, so that memory and time stay small."
+    from birnn_iqa.backbones import CELL, window_features
+    if len(cells)*len(cells[0]) <= 512: return window_features(cells, boxes, kind)
+    def one(box):
+        corner = box[:2]//CELL
+        y1, x1 = -(-box[2:]//CELL)
+        return window_features(cells[corner[0]:y1, corner[1]:x1], box - CELL*np.tile(corner, 2), kind)
+    return np.concatenate([one(box) for box in boxes])
+
 @patch
 def _densely(self: FeatureExtractor, pictures):
     "Yield (Picture, features (p, d)), the network seeing each picture once, large ones tile by tile."
-    from birnn_iqa.backbones import window_features
-    sent = deque()
+    sent, rows = deque(), {}
     def views():
         for picture in pictures:
-            image = mirror_to_cells(picture.image)
-            across, down = tiles(image.shape[1]), tiles(image.shape[0])
-            sent.append((picture, across, down))
-            for top, bottom, *_ in down:
-                for left, right, *_ in across: yield image[None, top:bottom, left:right]
-    answers = self.network.map(views())
-    for answer in answers:
-        picture, across, down = sent.popleft()
-        rows = [[_kept(answer if (y, x) == (down[0], across[0]) else next(answers), y, x) for x in across] for y in down]
-        cells = np.concatenate([np.concatenate(row, axis=1) for row in rows])
-        yield picture, window_features(cells, picture.boxes, self.kind)
+            for corner, chosen, pixels in self._views(picture):
+                sent.append((picture, corner, chosen))
+                yield pixels
+    for cells in self.network.map(views()):
+        picture, corner, chosen = sent.popleft()
+        windows = pool_windows(cells[0], picture.boxes[chosen] - np.tile(corner, 2), self.kind)
+        rows.update(zip(chosen, windows))
+        if len(rows) == len(picture.boxes):
+            yield picture, np.stack([rows[i] for i in range(len(rows))])
+            rows = {}
 
-def _kept(cells, y, x):
-    "A tile's cells (1, h, w, c) without the margin."
-    (top, _, y0, y1), (left, _, x0, x1) = y, x
-    return cells[0, (y0 - top)//32:(y1 - top)//32, (x0 - left)//32:(x1 - left)//32]
-
-# %% ../nbs/api/10_features.ipynb #ebf67c75
+# %% ../nbs/api/10_features.ipynb #344ea2b0
 @patch
 def _picture(self: FeatureExtractor, image, id='', source=Source()) -> Picture:
     "A decoded picture with its grid; ValueError where it is smaller than a patch, unless such are resized."
@@ -552,7 +574,7 @@ def features(self: FeatureExtractor,
     image,   # a path, bytes, a file, a PIL image or a uint8 array
 ) -> tuple:  # float32 (p, d); int32 (p, 4) boxes y0, x0, y1, x1 in pixels
     "One picture's features and where its patches lie."
-    (picture, features), = self._compute([self._picture(load_image(image))])
+    (picture, features), = self._compute([self._picture(load_image(image, self.max_pixels))])
     return features, picture.boxes
 
 # %% ../nbs/api/10_features.ipynb #375f1672
@@ -573,12 +595,12 @@ def look_ahead(
         while waiting: yield waiting.popleft()
     finally: pool.shutdown(cancel_futures=True)
 
-# %% ../nbs/api/10_features.ipynb #89130ec9
+# %% ../nbs/api/10_features.ipynb #1fe0c60b
 class StoreWriter(threading.Thread):
     "A thread that commits pictures to a store while the network goes on; a context that ends when all are written."
     def __init__(self, store):
         super().__init__(daemon=True)
-        self.store, self.items, self.error = store, queue.Queue(maxsize=64), None
+        self.store, self.items, self.error = store, queue.Queue(maxsize=16), None
 
     def put(self, item):   # (id, features, boxes, source)
         if self.error: raise self.error
@@ -632,7 +654,7 @@ def errors(self: FeatureStore) -> dict:  # {name: what was wrong}
     if not (self.dir/'errors.csv').exists(): return {}
     with open(self.dir/'errors.csv', newline='', encoding='utf-8', errors='surrogateescape') as file: return dict(list(csv.reader(file))[1:])
 
-# %% ../nbs/api/10_features.ipynb #cf3342da
+# %% ../nbs/api/10_features.ipynb #88682d25
 BAD_PICTURE = OSError, ValueError, MemoryError   # what a picture can be guilty of
 
 @patch
@@ -642,7 +664,7 @@ def _decode(self: FeatureExtractor, named_file) -> Picture:
     content, source = read_picture_file(path)
     file = io.BytesIO(content)
     file.name = path   # for the decoder's errors
-    try: return self._picture(load_image(file), id, source)
+    try: return self._picture(load_image(file, self.max_pixels), id, source)
     except ValueError as error: raise ValueError(f"{os.fsdecode(path)}: {error}") from error
 
 @patch
