@@ -8,7 +8,7 @@ __all__ = ['COLUMNS', 'DATABASES', 'Problem', 'LabelError', 'Delimited', 'read_d
            'from_csv', 'Split', 'random_splits', 'kfold_splits', 'official_split', 'UnsafePickleError', 'read_pickle',
            'read_ids', 'read_scores']
 
-# %% ../nbs/api/04_datasets.ipynb #923b8634
+# %% ../nbs/api/04_datasets.ipynb #a6f20109
 import csv
 import functools
 import hashlib
@@ -19,6 +19,7 @@ import os
 import pickletools
 import re
 import struct
+import sys
 import unicodedata
 import zlib
 from collections import defaultdict
@@ -120,7 +121,7 @@ def parse_number(
     if not math.isfinite(value): raise ValueError(f'{cell!r} is not a finite number')
     return value
 
-# %% ../nbs/api/04_datasets.ipynb #31855b21
+# %% ../nbs/api/04_datasets.ipynb #6d59d2f6
 _SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif', '.ppm', '.pgm', '.jp2'}
 
 def _fold(name): return unicodedata.normalize('NFC', name).casefold()
@@ -136,7 +137,7 @@ class PictureFolder:
     def listing(self, folder): # Path -> (exact names, folded name -> names, folded stem -> names)
         if folder not in self._listed:
             names, folded, stems = set(), defaultdict(list), defaultdict(list)
-            for entry in (os.scandir(folder) if folder.is_dir() else ()):
+            for entry in (os.scandir(folder) if os.path.isdir(folder) else ()):
                 if not entry.is_file(): continue
                 names.add(entry.name)
                 folded[_fold(entry.name)].append(entry.name)
@@ -770,7 +771,7 @@ def from_csv(
     conversion = 'none: higher is better as given' if invert is None else f'mos = {invert:g} - {column}'
     return rows.table(Path(images) if images is not None else Path(path).parent, check_images, conversion, scale_given=scale is not None)
 
-# %% ../nbs/api/04_datasets.ipynb #2765b30f
+# %% ../nbs/api/04_datasets.ipynb #308c5f51
 class Split(NamedTuple):
     "Row positions of a labels table; no group is in two of them."
     name: str          # which split it is
@@ -787,7 +788,7 @@ def _draw_groups(table, rows, *key):
     seeded = hashlib.blake2b(json.dumps(key).encode(), digest_size=16)
     def order(rows):
         first, digest = min(str(ids[row]) for row in rows), seeded.copy()
-        digest.update(first.encode())
+        digest.update(first.encode(errors='surrogatepass'))
         return digest.digest(), first
     return sorted(members.values(), key=order)
 
@@ -961,7 +962,7 @@ class _PlainPickle:
     def made(self, target, at):
         return target if isinstance(target, _Made) else self.refuse('a state for something that is no NumPy array', at)
 
-# %% ../nbs/api/04_datasets.ipynb #d7992b2a
+# %% ../nbs/api/04_datasets.ipynb #387681dc
 def _dtype(made):
     "The plain NumPy type that a record stands for; ValueError for any other."
     if not isinstance(made, _Made) or made.kind != 'dtype': raise ValueError('an array without a type')
@@ -985,6 +986,7 @@ def _array(budget, shape, dtype, raw, order):
     dtype, raw, items = _dtype(dtype), _bytes(raw), math.prod(shape)
     if not dtype.itemsize or items * dtype.itemsize != len(raw): raise ValueError('an array whose size is not that of its bytes')
     _spend(budget, items + len(raw) // 16)
+    if dtype.kind == 'U' and np.frombuffer(raw, np.dtype('u4').newbyteorder(dtype.byteorder)).max(initial=0) > sys.maxunicode: raise ValueError('text that is none')
     return np.frombuffer(raw, dtype).reshape(shape if items else 0, order=order).tolist()
 
 
@@ -1030,7 +1032,7 @@ def read_pickle(
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, EOFError, RecursionError) as error:
         raise UnsafePickleError(f'{path}: not a pickle of plain data ({type(error).__name__}: {error})') from error
 
-# %% ../nbs/api/04_datasets.ipynb #6ff17546
+# %% ../nbs/api/04_datasets.ipynb #17367610
 _PICKLES, _TABLES, _LINES = ('.pickle', '.pkl', '.p', '.pck'), ('.csv', '.tsv'), ('.txt', '.lst', '.list')
 
 
@@ -1066,11 +1068,18 @@ def _table_columns(table, *wanted):
     return table.rows[1:], places
 
 
+def _writable(name):
+    "Can a file have this name? A lone surrogate of broken text cannot be written."
+    try: return b'\0' not in os.fsencode(name)
+    except UnicodeEncodeError: return False
+
+
 def _check_ids(path, ids):
     "The IDs as strings; a LabelError lists those that are none or are there twice."
     problems, seen, names = [], {}, []
     for row, value in ids:
         if isinstance(value, bool) or not isinstance(value, (str, int)): problems.append(Problem(Path(path).name, row, '', f'{str(value)[:80]!r} is no picture name'))
+        elif not _writable(str(value)): problems.append(Problem(Path(path).name, row, '', f'{str(value)[:80]!a} can be no file name'))
         elif not str(value).strip(): problems.append(Problem(Path(path).name, row, '', 'no picture name'))
         elif str(value) in seen: problems.append(Problem(Path(path).name, row, '', f'{value!r} was already at {seen[str(value)]}'))
         else:
