@@ -6,7 +6,7 @@ import importlib as _importlib
 _HOME = {"load_image": "images", "patch_grid": "patches", "DataGenerator": "generator", "Base_Model": "backbones",
          "rnn_model": "head", "FeatureExtractor": "features", "FeatureStore": "features"}
 _ROOMS = ("images", "patches", "metrics", "distortions", "datasets", "nss", "backbones", "generator", "head", "engines",
-          "features", "training", "scoring", "plots", "benchmark", "cli")
+          "features", "training", "scoring", "plots", "demo", "benchmark", "cli")
 
 __all__ = [*_HOME, *_ROOMS]
 
