@@ -1,0 +1,69 @@
+"""Memory and time that a very large picture takes.
+
+    python benchmarks/large_picture.py [--megapixels 100] [--out benchmarks/results/large_picture.json]
+
+Writes a picture of noise over a photograph as JPEG, PNG and TIFF, scores each in a fresh process and notes that process' peak
+resident memory and time. The scores of the two lossless files must agree.
+"""
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from birnn_iqa import __version__
+from birnn_iqa.images import example_image, resize_image
+
+CHILD = """
+import json, resource, sys, time
+from birnn_iqa.scoring import Scorer
+scorer = Scorer()
+scorer.network
+before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+result = scorer(sys.argv[1])
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+unit = 1 if sys.platform == 'darwin' else 1024
+print(json.dumps(dict(score=result.score, seconds=round(time.perf_counter() - start, 3), peak_mib=round(peak*unit/2**20, 1),
+                      before_mib=round(before*unit/2**20, 1), map_shape=list(result.map(2000).shape))))
+"""
+
+
+def picture(megapixels):
+    "A 4:3 picture of so many megapixels, made strip by strip."
+    height, width = round((megapixels*1e6*3/4)**.5), round((megapixels*1e6*4/3)**.5)
+    image, rng = resize_image(example_image('coffee'), height, width), np.random.default_rng(0)
+    for y in range(0, height, 256):
+        strip = image[y:y + 256]
+        strip[...] = np.clip(strip + rng.normal(0, 4, strip.shape[:2])[..., None], 0, 255).astype(np.uint8)
+    return image
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('--megapixels', type=float, default=100)
+    parser.add_argument('--out', type=Path, default=Path(__file__).parent/'results'/'large_picture.json')
+    args = parser.parse_args()
+    results, image = {}, picture(args.megapixels)
+    with tempfile.TemporaryDirectory() as folder:
+        for format, options in dict(JPEG=dict(quality=90), PNG=dict(compress_level=1), TIFF={}).items():
+            path = Path(folder)/f'large.{format.lower()}'
+            Image.fromarray(image).save(path, format, **options)
+        size = list(image.shape[:2])
+        del image
+        for path in sorted(Path(folder).iterdir()):
+            out = subprocess.run([sys.executable, '-c', CHILD, str(path)], check=True, capture_output=True, text=True, env=os.environ).stdout
+            results[path.suffix[1:].upper()] = dict(file_mib=round(path.stat().st_size/2**20, 1), **json.loads(out.splitlines()[-1]))
+    assert abs(results['PNG']['score'] - results['TIFF']['score']) < .01, results
+    result = dict(height=size[0], width=size[1], birnn_iqa=__version__, python=platform.python_version(), cpus=os.cpu_count(), load=os.getloadavg()[0], formats=results)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(result, indent=1) + '\n')
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == '__main__': main()

@@ -1,0 +1,97 @@
+"""What a score costs: one picture in a fresh process, and a folder of 512x512 JPEGs end to end.
+
+    python benchmarks/scoring_speed.py [--pictures 300] [--out benchmarks/results/scoring_speed.json]
+
+The fresh process runs `birnn-iqa score one.jpg` with filled caches, several times; wall and processor time are medians. The
+folder is scored by `score_files`, from decoding to the row on disk, beside the bare network on one picture in memory, each in
+f32 and bf16 (where the processor has it), in turns and repeated; rates are medians. Where other programs use the machine too,
+processor seconds a picture say more than pictures a second: on two idle cores twice their inverse can be reached at most.
+"""
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from birnn_iqa import __version__
+from birnn_iqa.distortions import distort
+from birnn_iqa.images import example_image, example_names, resize_image
+from birnn_iqa.scoring import Scorer, read_table, score_files
+
+
+def write_pictures(folder, n):
+    "So many 512x512 JPEGs, cut from photographs and lightly distorted, all different."
+    rng, names = np.random.default_rng(0), [m for m in example_names() if min(example_image(m).shape[:2]) >= 300][:12]
+    for i in range(n):
+        photo = example_image(names[i % len(names)])
+        side = int(rng.integers(256, min(photo.shape[:2]) + 1))
+        y, x = (int(rng.integers(0, s - side + 1)) for s in photo.shape[:2])
+        image = distort(resize_image(photo[y:y + side, x:x + side], 512, 512), 'gaussian_noise', int(rng.integers(0, 3)), seed=i)
+        Image.fromarray(image).save(folder/f'{i:05d}.jpg', quality=int(rng.integers(70, 96)))
+
+
+def used(who):
+    usage = resource.getrusage(who)
+    return usage.ru_utime + usage.ru_stime
+
+
+def timed(call, who=resource.RUSAGE_SELF):
+    "(wall seconds, processor seconds, result)."
+    cpu, start = used(who), time.perf_counter()
+    result = call()
+    return time.perf_counter() - start, used(who) - cpu, result
+
+
+def fresh_process(path, repeats):
+    "Median wall and processor seconds of `birnn-iqa score path`, and whether it imported TensorFlow."
+    command = [sys.executable, '-X', 'importtime', '-m', 'birnn_iqa.cli', 'score', str(path)]
+    loaded = subprocess.run(command, check=True, capture_output=True, text=True).stderr
+    runs = [timed(lambda: subprocess.run(command[:1] + command[3:], check=True, capture_output=True), resource.RUSAGE_CHILDREN) for _ in range(repeats)]
+    wall, cpu = (sorted(r[i] for r in runs) for i in (0, 1))
+    return dict(repeats=repeats, wall_s=round(float(np.median(wall)), 3), best_wall_s=round(wall[0], 3), cpu_s=round(float(np.median(cpu)), 3),
+                imports_tensorflow=any(line.rstrip().endswith(('| tensorflow', '| keras')) for line in loaded.splitlines()))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('--pictures', type=int, default=300)
+    parser.add_argument('--repeats', type=int, default=5)
+    parser.add_argument('--out', type=Path, default=Path(__file__).parent/'results'/'scoring_speed.json')
+    args = parser.parse_args()
+    result = dict(birnn_iqa=__version__, python=platform.python_version(), cpus=os.cpu_count(), load_before=round(os.getloadavg()[0], 2))
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        (folder/'in').mkdir()
+        write_pictures(folder/'in', args.pictures)
+        image = np.asarray(Image.open(folder/'in'/'00000.jpg'))[None]
+        scorers, scores = {p: Scorer(precision=p) for p in ('f32', 'bf16')}, {}
+        runs = {p: dict(bare=[], end_to_end=[]) for p in scorers}
+        for precision, scorer in scorers.items(): scorer.network(image)
+        for turn in range(args.repeats):
+            for precision, scorer in scorers.items():
+                out = folder/f'{precision}-{turn}.csv'
+                runs[precision]['end_to_end'].append(timed(lambda: score_files(folder/'in', out=out, model=scorer, progress=False))[:2])
+                runs[precision]['bare'].append(timed(lambda: sum(1 for _ in scorer.network.map(image for _ in range(args.pictures))))[:2])
+                scores[precision] = np.array([r['score'] for r in read_table(out)])
+        for precision, kinds in runs.items():
+            for kind, values in kinds.items():
+                wall, cpu = np.median(np.array(values)/args.pictures, axis=0)
+                result.setdefault(precision, {})[kind] = dict(pictures_per_s=round(1/wall, 1), best_pictures_per_s=round(args.pictures/min(v[0] for v in values), 1), cpu_ms_per_picture=round(1000*cpu, 2))
+        change = np.abs(scores['bf16'] - scores['f32'])
+        result['bf16_score_change'] = dict(mean=round(float(change.mean()), 4), p95=round(float(np.quantile(change, .95)), 4), max=round(float(change.max()), 4))
+        result['one_picture_in_a_fresh_process'] = fresh_process(folder/'in'/'00000.jpg', 2*args.repeats + 1)
+    result.update(pictures=args.pictures, network=scorers['f32'].network.describe(), load_after=round(os.getloadavg()[0], 2))
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(result, indent=1) + '\n')
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == '__main__': main()
