@@ -209,7 +209,7 @@ def preprocess_input(
     "Put RGB pixels on the scale of `base`; never in place."
     return np.asarray(BASES[resolve_base(base)].preprocess(np.array(patches, np.float32)), np.float32)
 
-# %% ../nbs/api/06_backbones.ipynb #a007185e
+# %% ../nbs/api/06_backbones.ipynb #156bf454
 @contextmanager
 def _network_patience(seconds):
     "Give up on a silent server after `seconds`, in this block only."
@@ -218,10 +218,14 @@ def _network_patience(seconds):
     try: yield
     finally: socket.setdefaulttimeout(before)
 
+def _renamed(model, name):
+    "The same network under our name for it (some builders of Keras look their settings up by theirs)."
+    return keras.Model(model.input, model.output, name=name)
+
 def _download(base, **kwargs):
     "Build a network of keras.applications with its ImageNet weights."
     try:
-        with _network_patience(30): return base.builder(weights='imagenet', **kwargs)
+        with _network_patience(30): return _renamed(base.builder(weights='imagenet', **kwargs), base.name)
     except ValueError: raise
     except Exception as e:   # keras.utils.get_file raises a bare Exception when a download fails
         raise WeightsError(f"{base.name}: its ImageNet weights could not be downloaded ({e}). Offline, give weights=<path of a local .h5 or "
@@ -238,7 +242,7 @@ def _load_file(model, path):
         raise WeightsError(f'{path}: these are not the weights of {model.name} with {len(model.layers)} layers ({e}); '
                            'check the base, and whether the file holds the classifier (include_top)') from e
 
-# %% ../nbs/api/06_backbones.ipynb #1ea4d8a5
+# %% ../nbs/api/06_backbones.ipynb #9bc31f6c
 def Base_Model(
     base,                      # 'resnet', 'vgg16', 'inception', 'efficientnet_lite0' ..2, or any name of keras.applications
     weights='imagenet',        # 'imagenet', None (random) or the path of a local file
@@ -251,8 +255,8 @@ def Base_Model(
     if spec.name in _LITES:
         model = spec.builder(**kwargs)
         if weights == 'imagenet': _load_file(model, _lite_file(spec.name))
-    elif weights == 'imagenet': return _download(spec, name=spec.name, **kwargs)
-    else: model = spec.builder(weights=None, name=spec.name, **kwargs)
+    elif weights == 'imagenet': return _download(spec, **kwargs)
+    else: model = _renamed(spec.builder(weights=None, **kwargs), spec.name)
     if weights not in (None, 'imagenet'): _load_file(model, weights)
     return model
 
@@ -291,7 +295,7 @@ def _at(model, height, width):
     copy.set_weights(model.get_weights())
     return copy
 
-# %% ../nbs/api/06_backbones.ipynb #5372a7ce
+# %% ../nbs/api/06_backbones.ipynb #180e96ef
 def stage_layers(
     model, # a convolutional keras.Model on pictures, without classifier
 ) -> list: # names of the layers that end its stages, shallow to deep; the last gives the model's output
@@ -301,9 +305,11 @@ def stage_layers(
         names = {op.name for op in model.operations}
         return [f'block{i}_add' if f'block{i}_add' in names else f'block{i}_project_bn' for i in ends] + ['head_relu']
     fixed, stages = _at(model, 224, 224), {}
-    for ops_ in (fixed.operations, _passed_by_all(fixed)):
-        for op in ops_:
-            if len(shape := getattr(op.output, 'shape', ())) == 4 and shape[1]: stages[round(np.log2(224/shape[1]))] = op.name
+    for candidates in (fixed.operations, _passed_by_all(fixed)):
+        for op in candidates:
+            shape = getattr(op.output, 'shape', ())
+            if len(shape) == 4 and shape[1] >= 5 and not isinstance(op, (layers.ZeroPadding2D, layers.Cropping2D)):
+                stages[round(np.log2(224/shape[1]))] = op.name
     stages[max(stages)] = fixed.output._keras_history.operation.name
     return [stages[s] for s in sorted(stages) if s >= 2]
 
@@ -335,7 +341,7 @@ def _pixels(x, base):
     if reverse: x = ops.flip(x, axis=-1)
     return layers.Rescaling(scale.tolist(), offset.tolist(), dtype='float32', name='pixels')(x)
 
-# %% ../nbs/api/06_backbones.ipynb #b8edd4c9
+# %% ../nbs/api/06_backbones.ipynb #dfd4b3b2
 def _named_base(base, weights, input_shape, preprocess):
     "(model, whose preprocessing) from a name, or from a model with `preprocess`."
     if not isinstance(base, keras.Model): return Base_Model(base, weights, input_shape=input_shape), resolve_base(base)
@@ -350,7 +356,9 @@ def _named_base(base, weights, input_shape, preprocess):
 def _taps(model, features):
     "The model's feature maps that `features` summarises, in float32."
     if features not in ('avg', 'multilevel'): raise ValueError(f"features={features!r}; expected 'avg' or 'multilevel'")
-    return [model.get_layer(n).output for n in stage_layers(model)] if features == 'multilevel' else [model.output]
+    if features == 'avg': return [model.output]
+    outputs = {op.name: op.output for op in model.operations}
+    return [outputs[n] for n in stage_layers(model)]
 
 # %% ../nbs/api/06_backbones.ipynb #b899d6f9
 def feature_model(
