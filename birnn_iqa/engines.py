@@ -87,7 +87,7 @@ def _gpu_seen():
     import tensorflow
     return bool(tensorflow.config.list_physical_devices('GPU'))
 
-# %% ../nbs/api/09_engines.ipynb #739954b7
+# %% ../nbs/api/09_engines.ipynb #12b1495e
 def _openvino():
     "The openvino module; a clear error where it is not installed."
     if importlib.util.find_spec('openvino') is None:
@@ -107,15 +107,14 @@ def _convert(model, input_dtype):
     "A Keras model as an OpenVINO graph that takes `input_dtype`."
     import keras
     ov = _openvino()
+    if (backend := keras.backend.backend()) != 'tensorflow':
+        raise EngineError(f"engine='openvino' converts models on Keras's TensorFlow backend, not on {backend}: use engine='keras', or write the network "
+                          'with save_compiled under KERAS_BACKEND=tensorflow and read it anywhere with load_compiled')
     with tempfile.TemporaryDirectory() as folder:
-        if keras.backend.backend() == 'tensorflow':
-            frozen, outputs = _frozen(model)
-            file = Path(folder)/'frozen.pb'
-            file.write_bytes(frozen)
-            graph = ov.convert_model(file, output=outputs)
-        else:
-            model.export(f'{folder}/model.xml', format='openvino', verbose=False)
-            graph = ov.Core().read_model(f'{folder}/model.xml').clone()
+        frozen, outputs = _frozen(model)
+        file = Path(folder)/'frozen.pb'
+        file.write_bytes(frozen)
+        graph = ov.convert_model(file, output=outputs)
     graph.inputs[0].get_node().set_partial_shape(ov.PartialShape([-1 if n is None else n for n in model.input_shape]))
     steps = ov.preprocess.PrePostProcessor(graph)
     steps.input().tensor().set_element_type(ov.Type(np.dtype(input_dtype)))
@@ -185,10 +184,10 @@ class OpenVINOEngine:
         return dict(engine=self.engine, version=importlib.metadata.version('openvino'), precision=self.precision, device='cpu',
                     threads=int(get('INFERENCE_NUM_THREADS')), streams=self.streams, input_dtype=str(self.input_dtype))
 
-# %% ../nbs/api/09_engines.ipynb #fd79227e
+# %% ../nbs/api/09_engines.ipynb #77b5a468
 def compile_model(
     model,           # a keras.Model with one input
-    engine='auto',   # 'keras', 'openvino', or 'auto': Keras on a GPU that it sees, else OpenVINO where installed, else Keras
+    engine='auto',   # 'keras', 'openvino', or 'auto': Keras on a GPU that it sees, else OpenVINO where it can be had, else Keras
     precision='f32', # 'f32' or 'bf16'
     threads=None,    # CPU threads for OpenVINO; None: all cores. Keras keeps those of its backend
     *,
@@ -201,7 +200,10 @@ def compile_model(
     if engine not in ('auto', 'keras', 'openvino'): raise EngineError(f"engine={engine!r}; expected 'auto', 'keras' or 'openvino'")
     if len(model.inputs) != 1: raise EngineError(f'{model.name} has {len(model.inputs)} inputs; expected one')
     input_dtype = input_dtype or model.inputs[0].dtype
-    if engine == 'auto': engine = 'openvino' if importlib.util.find_spec('openvino') and not _gpu_seen() else 'keras'
+    if engine == 'auto':
+        import keras
+        convertible = importlib.util.find_spec('openvino') and keras.backend.backend() == 'tensorflow'
+        engine = 'openvino' if convertible and not _gpu_seen() else 'keras'
     if engine == 'keras': return KerasEngine(model, precision, input_dtype)
     return OpenVINOEngine(_convert(model, input_dtype), precision, threads, cache_dir, streams)
 
