@@ -161,6 +161,7 @@ class CnnRow:
         from birnn_iqa.training import train
         config = self.settings.config if self.system.recurrent else replace(self.settings.config, lstm_layers=0, att=False)
         run = train(self.store, table, split, config, run_dir)
+        self.seconds = run.metrics['seconds']  # of the training, also where the run was there already
         return run.predict(self.store, table.image_id.iloc[split.test].tolist())
 
 ROWS = dict(niqe=NiqeRow, brisque=BrisqueRow, cnn=CnnRow)
@@ -249,7 +250,7 @@ def run_split(
     "Fit on one split's training part and judge the predictions of its test part"
     start = time.perf_counter()
     predicted = np.asarray(row.predict(table, split, run_dir), dtype=float)
-    seconds = time.perf_counter() - start
+    seconds = getattr(row, 'seconds', time.perf_counter() - start)
     test = table.iloc[split.test]
     result = dict(base, **evaluate(predicted, test.mos.to_numpy()), seconds=round(seconds, 3), n_train=len(split.train), n_val=len(split.val),
                   weights_digest=row.digest, versions=versions(), status='ok')
