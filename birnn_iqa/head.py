@@ -113,7 +113,7 @@ def rnn_model(
     unroll: bool = False, # Write the recurrence out step by step: faster to train; needs a fixed p and masking=False
     kernel_initializer = 'glorot_uniform', # Of the recurrent layers' W
     recurrent_initializer = 'orthogonal', # Of the recurrent layers' U
-    dense_initializer = 'glorot_uniform', # Of the dense layers and the projection
+    dense_initializer = 'glorot_uniform', # Of the hidden dense layers and the projection; the last layer's is Keras' default, as published
     output_activation: str = 'linear', # Of the last layer; 'relu' as published
     seed: int = None, # Makes initial weights and dropout repeatable; None: Keras' global seed
     name: str = 'birnn' # The model's name
@@ -127,8 +127,8 @@ def rnn_model(
     if masking and (unroll or (pooling == 'flatten' and not att)):
         raise ValueError("unroll=True and pooling='flatten' take no padding; give masking=False and pictures of equal size")
     seeds = (None if seed is None else 1 + 1000*seed + 10*i for i in range(1000))
-    def dense(units, activation, name):
-        return keras.layers.Dense(units, activation, kernel_initializer=_seeded(dense_initializer, next(seeds)), name=name)
+    def dense(units, activation, name, initializer=dense_initializer):
+        return keras.layers.Dense(units, activation, kernel_initializer=_seeded(initializer, next(seeds)), name=name)
     if masking: x = keras.layers.Masking(0., name='masking')(x)
     if normalisation is not None: x = _normalisation(*normalisation)(x)
     if input_dropout: x = keras.layers.Dropout(input_dropout, seed=next(seeds), name='input_dropout')(x)
@@ -141,7 +141,7 @@ def rnn_model(
     for i in range(num_layers):
         x = dense(hidden_units, 'relu', f'dense_{i+1}')(x)
         x = keras.layers.Dropout(dropOutRate, seed=next(seeds), name=f'dropout_{i+1}')(x)
-    return keras.Model(inputs, dense(1, output_activation, 'score')(x), name=name)
+    return keras.Model(inputs, dense(1, output_activation, 'score', 'glorot_uniform')(x), name=name)
 
 # %% ../nbs/api/08_head.ipynb #0436cddd
 PUBLISHED = dict(dropOutRate=0.25, lstm_layers=2, lstm_units=128, hidden_units=512, num_layers=3, att=True, cell='gru',
