@@ -7,7 +7,7 @@ __all__ = ['Base', 'BASES', 'CELL', 'efficientnet_lite', 'WeightsError', 'read_t
            'Base_Model', 'weights_digest', 'stage_layers', 'receptive_fields', 'feature_model', 'cell_model',
            'window_features']
 
-# %% ../nbs/api/06_backbones.ipynb #7ac4b4c6
+# %% ../nbs/api/06_backbones.ipynb #b83fe999
 import hashlib
 import importlib.util
 import inspect
@@ -15,6 +15,7 @@ import io
 import pickle
 import socket
 import sys
+import zipfile
 from collections import namedtuple
 from contextlib import contextmanager
 from pathlib import Path
@@ -209,7 +210,7 @@ def preprocess_input(
     "Put RGB pixels on the scale of `base`; never in place."
     return np.asarray(BASES[resolve_base(base)].preprocess(np.array(patches, np.float32)), np.float32)
 
-# %% ../nbs/api/06_backbones.ipynb #156bf454
+# %% ../nbs/api/06_backbones.ipynb #2f9f5fb2
 @contextmanager
 def _network_patience(seconds):
     "Give up on a silent server after `seconds`, in this block only."
@@ -238,11 +239,11 @@ def _load_file(model, path):
     if path.suffix == '.pth' and model.name in _LITES: return _load_torch_lite(model, read_torch_weights(path, _LITES[model.name].sha256))
     if path.suffix not in ('.h5', '.hdf5', '.keras'): raise WeightsError(f'{path}: weights of {model.name} are read from .h5 or .keras files, not {path.suffix!r}')
     try: model.load_weights(path)
-    except (ValueError, OSError, KeyError) as e:
+    except (ValueError, OSError, KeyError, RuntimeError, zipfile.BadZipFile) as e:
         raise WeightsError(f'{path}: these are not the weights of {model.name} with {len(model.layers)} layers ({e}); '
                            'check the base, and whether the file holds the classifier (include_top)') from e
 
-# %% ../nbs/api/06_backbones.ipynb #9bc31f6c
+# %% ../nbs/api/06_backbones.ipynb #8df0a5f4
 def Base_Model(
     base,                      # 'resnet', 'vgg16', 'inception', 'efficientnet_lite0' ..2, or any name of keras.applications
     weights='imagenet',        # 'imagenet', None (random) or the path of a local file
@@ -251,6 +252,7 @@ def Base_Model(
 ) -> keras.Model:              # takes (b, height, width, 3) preprocessed for `base`; gives feature maps, or class probabilities
     "A pretrained network; raises `ValueError` for an unknown base and `WeightsError` where weights are missing."
     spec = BASES[resolve_base(base)]
+    if len(input_shape) != 3 or input_shape[2] != 3: raise ValueError(f'input_shape={tuple(input_shape)}; expected (height, width, 3), RGB')
     kwargs = dict(include_top=include_top, input_shape=tuple(input_shape))
     if spec.name in _LITES:
         model = spec.builder(**kwargs)
@@ -313,7 +315,7 @@ def stage_layers(
     stages[max(stages)] = fixed.output._keras_history.operation.name
     return [stages[s] for s in sorted(stages) if s >= 2]
 
-# %% ../nbs/api/06_backbones.ipynb #f42a76c4
+# %% ../nbs/api/06_backbones.ipynb #86fce046
 def receptive_fields(
     model, # a convolutional keras.Model on pictures
 ) -> dict: # layer name: (pixels a step, side of the receptive field in pixels)
@@ -321,9 +323,11 @@ def receptive_fields(
     seen = {}
     for op in model.operations:
         step, side = max((seen[p.name] for p in _parents(op)), default=(1, 1))
-        kernel = getattr(op, 'kernel_size', getattr(op, 'pool_size', (1, 1)))[0]
-        dilation, stride = getattr(op, 'dilation_rate', (1,))[0], getattr(op, 'strides', (1,))[0]
-        seen[op.name] = step*stride, side + (kernel - 1)*dilation*step
+        for layer in op.layers if isinstance(op, keras.Sequential) else [op]:
+            kernel = getattr(layer, 'kernel_size', getattr(layer, 'pool_size', (1, 1)))[0]
+            side += (kernel - 1)*getattr(layer, 'dilation_rate', (1,))[0]*step
+            step *= getattr(layer, 'strides', (1,))[0]
+        seen[op.name] = step, side
     return seen
 
 # %% ../nbs/api/06_backbones.ipynb #710cacb3
