@@ -32,7 +32,7 @@ setup(
         *(f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 14)),
     ],
     packages=find_packages(include=["birnn_iqa", "birnn_iqa.*"]),
-    package_data={"birnn_iqa": ["data/*"]},
+    package_data={"birnn_iqa": ["data/*", "data/*/*"]},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
     extras_require=extras,

@@ -4,7 +4,7 @@ import importlib as _importlib
 
 # Names are looked up on first use, so that `import birnn_iqa` loads neither Keras nor pandas.
 _HOME = {"load_image": "images", "patch_grid": "patches", "DataGenerator": "generator", "Base_Model": "backbones",
-         "rnn_model": "head", "FeatureExtractor": "features", "FeatureStore": "features"}
+         "rnn_model": "head", "FeatureExtractor": "features", "FeatureStore": "features", "ImageError": "images", "Scorer": "scoring"}
 _ROOMS = ("images", "patches", "metrics", "distortions", "datasets", "nss", "backbones", "generator", "head", "engines",
           "features", "training", "scoring", "plots", "demo", "benchmark", "cli")
 

@@ -34,6 +34,12 @@ def for_readers(nb):
     return nb
 
 
+def on_site(link):
+    "A link to a notebook as a link to its page, where nbdev drops the leading number of a file's name"
+    page = re.sub(r"(^|/)[0-9]+[a-z]?_", r"\1", link[1])
+    return f"]({SITE}/{page}.html{link[2] or ''})"
+
+
 def readme(path=NBS / "index.ipynb"):
     "The README's text, and its pictures by file name."
     nb = for_readers(nbformat.read(path, as_version=4))
@@ -43,8 +49,7 @@ def readme(path=NBS / "index.ipynb"):
     text = re.sub(r"<style scoped>.*?</style>\n?", "", text, flags=re.S)
     text = re.sub(r"\]\((index_[\w.]+)\)", r"](nbs/images/\1)", text)
     text = re.sub(r"\]\(images/", "](nbs/images/", text)
-    text = re.sub(r"\]\((?!https?:|nbs/|#|[A-Z]+\.md|LICENSE)([\w/]+)\.(?:ipynb|html)(#[\w.-]+)?\)",
-                  lambda m: f"]({SITE}/{re.sub(r'(^|/)[0-9]+[a-z]?_', r'\1', m[1])}.html{m[2] or ''})", text)
+    text = re.sub(r"\]\((?!https?:)([\w/]+)\.ipynb(#[\w.-]+)?\)", on_site, text)
     text = "\n".join(line.rstrip() for line in text.splitlines())
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n", resources.get("outputs", {})
 
