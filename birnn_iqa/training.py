@@ -28,7 +28,7 @@ import birnn_iqa
 from .head import rnn_model
 from .metrics import evaluate, plcc, srocc
 
-# %% ../nbs/api/11_training.ipynb #02e71fd5
+# %% ../nbs/api/11_training.ipynb #c7008c7b
 @dataclass(frozen=True)
 class HeadConfig:
     "All that decides what a head becomes, besides the data"
@@ -48,7 +48,7 @@ class HeadConfig:
     recurrent_initializer: str = 'orthogonal' # Of the recurrent layers' U
     dense_initializer: str = 'glorot_uniform' # Of the dense layers
     output_activation: str = 'linear' # Of the last layer
-    normalise: bool = True # Standardise features by the training part's statistics, inside the model
+    normalise: bool = False # Standardise features by the training part's statistics, inside the model
     standardise: bool = True # Train on standardised scores; predictions are on the scale of the MOS either way
     loss: str = 'mse' # 'mse', 'mae', 'plcc', 'rank', or several joined by '+'
     optimizer: str = 'adamw' # 'adamw' or 'adam'
@@ -59,7 +59,7 @@ class HeadConfig:
     epochs: int = 30 # At most
     patience: int = 10 # Epochs without progress after which training stops; None: never
     monitor: str = 'val_loss' # Progress is measured by 'val_loss', 'val_srocc', 'val_plcc' or (as published) 'loss'
-    batch_size: int = 32 # Pictures a step
+    batch_size: int = 64 # Pictures a step
     seed: int = 0 # Of initial weights, dropout and order
 
     def network(self) -> dict: # Arguments of `rnn_model`
