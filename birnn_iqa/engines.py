@@ -87,7 +87,7 @@ def _gpu_seen():
     import tensorflow
     return bool(tensorflow.config.list_physical_devices('GPU'))
 
-# %% ../nbs/api/09_engines.ipynb #12b1495e
+# %% ../nbs/api/09_engines.ipynb #5c729e84
 def _openvino():
     "The openvino module; a clear error where it is not installed."
     if importlib.util.find_spec('openvino') is None:
@@ -111,10 +111,12 @@ def _convert(model, input_dtype):
         raise EngineError(f"engine='openvino' converts models on Keras's TensorFlow backend, not on {backend}: use engine='keras', or write the network "
                           'with save_compiled under KERAS_BACKEND=tensorflow and read it anywhere with load_compiled')
     with tempfile.TemporaryDirectory() as folder:
-        frozen, outputs = _frozen(model)
+        frozen, names = _frozen(model)
         file = Path(folder)/'frozen.pb'
         file.write_bytes(frozen)
-        graph = ov.convert_model(file, output=outputs)
+        graph = ov.Core().read_model(file)   # not ov.convert_model, which sends usage statistics
+    found = {name: port for port in graph.outputs for name in port.get_names()}
+    graph = ov.Model([found[name].get_node() for name in names], graph.get_parameters(), model.name)
     graph.inputs[0].get_node().set_partial_shape(ov.PartialShape([-1 if n is None else n for n in model.input_shape]))
     steps = ov.preprocess.PrePostProcessor(graph)
     steps.input().tensor().set_element_type(ov.Type(np.dtype(input_dtype)))

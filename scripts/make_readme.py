@@ -28,9 +28,10 @@ def for_readers(nb):
         if any(m in ("hide", "include: false") or m.startswith(("default_exp", "colab")) for m in marks): continue
         if cell.cell_type == "code":
             cell.source = re.sub(r"^#\|.*\n?", "", cell.source, flags=re.M).strip()
-            if "echo: false" in marks: cell.transient = {"remove_source": True}
+            if "echo: false" in marks: cell.source = ""
         shown.append(cell)
     nb.cells = shown
+    nb.metadata["language_info"] = {"name": "python"}  # so that code is marked as Python
     return nb
 
 
@@ -42,14 +43,19 @@ def on_site(link):
 
 def readme(path=NBS / "index.ipynb"):
     "The README's text, and its pictures by file name."
-    nb = for_readers(nbformat.read(path, as_version=4))
+    nb = nbformat.read(path, as_version=4)
+    marks_of = {cell.id: directives(cell) for cell in nb.cells}
+    shown = for_readers(nb).cells
     config = Config({"ExtractOutputPreprocessor": {"enabled": True, "output_filename_template": "index_{cell_index}_{index}{extension}"}})
     text, resources = MarkdownExporter(config=config).from_notebook_node(nb)
     text = re.sub(r"^---\n.*?\n---\n", "", text.lstrip(), flags=re.S)
+    text = re.sub(r"^```python\n\s*```\n", "", text, flags=re.M)
     text = re.sub(r"<style scoped>.*?</style>\n?", "", text, flags=re.S)
     text = re.sub(r"\]\((index_[\w.]+)\)", r"](nbs/images/\1)", text)
     text = re.sub(r"\]\(images/", "](nbs/images/", text)
     text = re.sub(r"\]\((?!https?:)([\w/]+)\.ipynb(#[\w.-]+)?\)", on_site, text)
+    alternatives = iter([m[8:].strip().strip('"') for cell in shown for m in marks_of[cell.id] if m.startswith("fig-alt:")])
+    text = re.sub(r"!\[png\]\(", lambda _: f"![{next(alternatives, 'figure')}](", text)
     text = "\n".join(line.rstrip() for line in text.splitlines())
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n", resources.get("outputs", {})
 
