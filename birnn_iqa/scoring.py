@@ -10,12 +10,12 @@ __all__ = ['AREA', 'LONGEST', 'STEPS', 'ROWWISE', 'CELL', 'FORMAT', 'MAP_SIZE', 
            'scorer_folder', 'run_to_scorer', 'list_files', 'Counts', 'Table', 'read_table', 'map_name', 'score_files',
            'Tiles', 'write_report', 'Exported', 'export_model']
 
-# %% ../nbs/api/12_scoring.ipynb #781b1817
-import csv, glob, hashlib, html, importlib.metadata, importlib.util, io, json, math, os, shutil, string, sys, tempfile, time, warnings
+# %% ../nbs/api/12_scoring.ipynb #c35bd252
+import csv, glob, hashlib, html, importlib.metadata, importlib.util, io, json, math, os, shutil, string, sys, tempfile, time
 from base64 import b64encode
 from collections import deque
-from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,10 +24,10 @@ from fastcore.basics import patch
 from PIL import Image
 from tqdm import tqdm
 
-# %% ../nbs/api/12_scoring.ipynb #d1307854
+# %% ../nbs/api/12_scoring.ipynb #38d74c96
 from .engines import EngineError, compile_model, load_compiled, save_compiled
 from .features import BAD_PICTURE, compare_keys, look_ahead, mirror_to_cells
-from .images import MAX_PIXELS, ImageError, image_size, load_image, resize_image
+from .images import MAX_PIXELS, ImageError, load_image, resize_image
 from .patches import cut, paint_map, patch_grid
 
 # %% ../nbs/api/12_scoring.ipynb #9f405188
@@ -710,7 +710,7 @@ def scorer_folder(
     if not (folder/'model.keras').is_file(): return folder
     return _from_run(folder)
 
-# %% ../nbs/api/12_scoring.ipynb #ced1ff2e
+# %% ../nbs/api/12_scoring.ipynb #285c156d
 class _Seen(NamedTuple):
     "A decoded picture on its way; `image` holds what look_ahead counts as waiting bytes."
     look: Look
@@ -727,14 +727,15 @@ def look(self: Scorer,
     return look_at(load_image(source, self.max_pixels), tuple(self.key['size']), self.key['overlapping'], self.key['order'], self.content['area'])
 
 @patch
-def _prepare(self: Scorer, source):
+def _prepare(self: Scorer, source, thumbnail=True):
     "Decode a picture: the work of a thread ahead of the network."
     start = time.perf_counter()
     look = self.look(source)
+    if not thumbnail: return _Seen(look, None, time.perf_counter() - start)
     shown = look.image[:look.seen[0], :look.seen[1]]
     scale = min(1, THUMBNAIL/max(shown.shape[:2]))
-    thumbnail = resize_image(shown, *(max(1, round(n*scale)) for n in shown.shape[:2]))
-    return _Seen(look, thumbnail, time.perf_counter() - start)
+    small = resize_image(shown, *(max(1, round(n*scale)) for n in shown.shape[:2]))
+    return _Seen(look, small, time.perf_counter() - start)
 
 @patch
 def _pool(self: Scorer, cells, boxes):
@@ -771,7 +772,7 @@ def _features(self: Scorer, looks, maps):
             features = np.concatenate(list(self.network.map(np.split(patches, range(32, len(patches), 32)))))
             yield features, (look.boxes, self._map_values(features)) if maps else None
 
-# %% ../nbs/api/12_scoring.ipynb #8d9aa7c2
+# %% ../nbs/api/12_scoring.ipynb #d1edd0ba
 @patch
 def _result(self: Scorer, seen, scores, attention, values, seconds):
     "A `ScoreResult` from the heads' scores (m,), attention (m, p) and the map's values."
@@ -801,7 +802,7 @@ def _results(self: Scorer, batch):
 @patch
 def stream(self: Scorer,
     sources,       # iterable of pictures
-    maps=True,     # judge each window too
+    maps=True,     # make maps and thumbnails too
     errors='raise',  # what a picture that cannot be read becomes: 'raise' its error, or 'return' it in its place
     decoders=2,    # threads that decode ahead
     batch=16,      # pictures that the heads judge at once
@@ -811,7 +812,7 @@ def stream(self: Scorer,
     self.network   # before the first picture is read
     waiting, queued = deque(), deque()   # results, errors and pictures in order; pictures at the network
     def decoded():
-        for source, future in look_ahead(self._prepare, sources, decoders):
+        for source, future in look_ahead(partial(self._prepare, thumbnail=maps), sources, decoders):
             try: seen = future.result()
             except BAD_PICTURE as error:
                 if errors == 'raise': raise
@@ -842,7 +843,7 @@ def _in_order(self: Scorer, ready, waiting):
 @patch
 def __call__(self: Scorer,
     source,       # a path, bytes, a file, a PIL image, a uint8 array; or a list of such
-    maps=True,    # judge each window too
+    maps=True,    # make the map and a thumbnail too
 ):                # `ScoreResult`, or a list of them
     "Score one picture or several; `ImageError` names a picture that cannot be read."
     if isinstance(source, (list, tuple)): return list(self.stream(source, maps))
