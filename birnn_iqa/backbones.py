@@ -419,12 +419,18 @@ def cell_model(
     cells = ops.concatenate(means + variances, axis=-1) if features == 'multilevel' else means[0]
     return keras.Model(pictures, cells, name=f'{model.name}_{features}_cells')
 
-# %% ../nbs/api/06_backbones.ipynb #9fd08e63
+# %% ../nbs/api/06_backbones.ipynb #269cb489
 def _coverage(starts, ends, cells):
     "(p, cells): share of each window's side that lies in each cell."
     edges = CELL*np.arange(cells)
     inside = np.minimum(ends[:, None], edges + CELL) - np.maximum(starts[:, None], edges)
     return np.clip(inside, 0, None)/(ends - starts)[:, None]
+
+def _pooled(weights, a):
+    "weights (p, n) @ a (n, c), in products too small for BLAS to spread over threads: the cores are the network's."
+    out, step = np.empty((len(weights), a.shape[1]), a.dtype), max(8, 2**18//weights.size)
+    for at in range(0, a.shape[1], step): out[:, at:at + step] = weights.astype(a.dtype)@a[:, at:at + step]
+    return out
 
 def window_features(
     cells,                 # (H/32, W/32, 2*c) of one picture from `cell_model`; (H/32, W/32, c) for 'avg'
@@ -437,11 +443,12 @@ def window_features(
     bad = (y0 < 0) | (x0 < 0) | (y1 > CELL*cells.shape[0]) | (x1 > CELL*cells.shape[1]) | (y0 >= y1) | (x0 >= x1)
     if bad.any(): raise ValueError(f'window {boxes[bad][0].tolist()} (y0, x0, y1, x1) is empty or outside the {CELL*cells.shape[0]}x{CELL*cells.shape[1]} pixels of the cells')
     rows, columns = _coverage(y0, y1, cells.shape[0]), _coverage(x0, x1, cells.shape[1])
-    def pooled(a): return np.einsum('pi,pj,ijc->pc', rows, columns, a, optimize=True)
-    if features == 'avg': return pooled(cells).astype(np.float32)
-    centre = cells.mean((0, 1), dtype=np.float64)
-    half = cells.shape[-1]//2
-    mean, variance = cells[..., :half] - centre[:half], cells[..., half:]
-    average = pooled(mean)
-    between = np.clip(pooled(mean*mean) - average*average, 0, None)
-    return np.concatenate([average + centre[:half], np.sqrt(pooled(variance) + between)], -1).astype(np.float32)
+    weights = (rows[:, :, None]*columns[:, None]).reshape(len(boxes), -1)
+    flat = cells.reshape(-1, cells.shape[-1])
+    if features == 'avg': return _pooled(weights, flat)
+    half = flat.shape[1]//2
+    centre = flat[:, :half].mean(0)
+    mean = flat[:, :half] - centre.astype(np.float64)
+    average = _pooled(weights, mean)
+    between = np.clip(_pooled(weights, mean*mean) - average*average, 0, None)
+    return np.concatenate([average + centre, np.sqrt(_pooled(weights, flat[:, half:]) + between)], -1).astype(np.float32)
