@@ -428,8 +428,9 @@ def _coverage(starts, ends, cells):
 
 def _pooled(weights, a):
     "weights (p, n) @ a (n, c), in products too small for BLAS to spread over threads: the cores are the network's."
-    out, step = np.empty((len(weights), a.shape[1]), a.dtype), max(8, 2**18//weights.size)
-    for at in range(0, a.shape[1], step): out[:, at:at + step] = weights.astype(a.dtype)@a[:, at:at + step]
+    weights = weights.astype(a.dtype)
+    out, step = np.empty((len(weights), a.shape[1]), a.dtype), max(8, 2**18//max(1, weights.size))
+    for at in range(0, a.shape[1], step): out[:, at:at + step] = weights@a[:, at:at + step]
     return out
 
 def window_features(
