@@ -444,8 +444,8 @@ def window_features(
     bad = (y0 < 0) | (x0 < 0) | (y1 > CELL*cells.shape[0]) | (x1 > CELL*cells.shape[1]) | (y0 >= y1) | (x0 >= x1)
     if bad.any(): raise ValueError(f'window {boxes[bad][0].tolist()} (y0, x0, y1, x1) is empty or outside the {CELL*cells.shape[0]}x{CELL*cells.shape[1]} pixels of the cells')
     rows, columns = _coverage(y0, y1, cells.shape[0]), _coverage(x0, x1, cells.shape[1])
-    weights = (rows[:, :, None]*columns[:, None]).reshape(len(boxes), -1)
     flat = cells.reshape(-1, cells.shape[-1])
+    weights = (rows[:, :, None]*columns[:, None]).reshape(len(boxes), len(flat))
     if features == 'avg': return _pooled(weights, flat)
     half = flat.shape[1]//2
     centre = flat[:, :half].mean(0)
