@@ -7,8 +7,8 @@ __all__ = ['AREA', 'LONGEST', 'STEPS', 'ROWWISE', 'CELL', 'FORMAT', 'MAP_SIZE', 
            'SUFFIXES', 'COLUMNS', 'fitted_size', 'Look', 'look_at', 'gru', 'lstm', 'ScorerError', 'head_steps',
            'Member', 'Head', 'keras_head', 'cell_shares', 'pool_windows', 'cache_folder', 'backbone_network',
            'soft_ends', 'save_scorer', 'read_scorer', 'window_quality', 'window_loss', 'ScoreResult', 'Scorer',
-           'scorer_folder', 'run_to_scorer', 'list_files', 'Counts', 'Table', 'read_table', 'map_name', 'score_files',
-           'Tiles', 'write_report', 'Exported', 'export_model']
+           'scorer_folder', 'seen_area', 'run_to_scorer', 'list_files', 'Counts', 'Table', 'read_table', 'map_name',
+           'score_files', 'Tiles', 'write_report', 'Exported', 'export_model']
 
 # %% ../nbs/api/12_scoring.ipynb #c35bd252
 import csv, glob, hashlib, html, importlib.metadata, importlib.util, io, json, math, os, shutil, string, sys, tempfile, time
@@ -700,15 +700,15 @@ def _shipped_mapper(key):
     content, _, mapper = read_scorer(SHIPPED)
     return mapper if all(key[k] == content['features'][k] for k in ('base', 'weights', 'features', 'mode')) else None
 
-# %% ../nbs/api/12_scoring.ipynb #99bfe9a1
+# %% ../nbs/api/12_scoring.ipynb #6743fa4e
 def scorer_folder(
     model=None,   # None, a scorer's folder, or a run's
 ) -> Path:        # a scorer's folder
-    "Where the files of a scorer are; a training run is turned into a scorer first, which is kept in the cache."
+    "Where the files of a scorer are; a run that holds none is turned into one, which is kept in the cache."
     if model is None: return SHIPPED
     folder = Path(model)
     if not (folder/'model.keras').is_file(): return folder
-    return _from_run(folder)
+    return folder/'scorer' if (folder/'scorer'/'scorer.json').is_file() else _from_run(folder)
 
 # %% ../nbs/api/12_scoring.ipynb #285c156d
 class _Seen(NamedTuple):
@@ -849,10 +849,18 @@ def __call__(self: Scorer,
     if isinstance(source, (list, tuple)): return list(self.stream(source, maps))
     return next(self.stream([source], maps))
 
-# %% ../nbs/api/12_scoring.ipynb #94f58e83
+# %% ../nbs/api/12_scoring.ipynb #f15d8fb0
+def seen_area(
+    store,   # `FeatureStore`
+    ids,     # names of pictures in it
+) -> int:    # pixels
+    "The median area of pictures, as their windows cover it."
+    return int(np.median([np.prod(store.boxes(i)[:, 2:].max(0), dtype=float) for i in ids]))
+
 def run_to_scorer(
     run,       # folder that `train` wrote
     folder,    # of the scorer to write
+    area=AREA, # pixels of the pictures in training, see `seen_area`
 ) -> Path:
     "Turn a training run into a scorer; `ScorerError` where the run lacks the scale of its scores."
     from birnn_iqa.training import load_run
@@ -863,7 +871,7 @@ def run_to_scorer(
     held_out = run.predictions[run.predictions.part.isin(['val', 'test'])]
     error = float((held_out.prediction - held_out.mos).std())*gain if len(held_out) > 2 else 15.
     card = f"# {run.dir.name}\n\nTrained on {run.plan['database']}.\n\n```json\n{json.dumps(run.metrics, indent=1)}\n```\n"
-    return save_scorer(folder, run.model, run.plan['features'], gain, -low*gain, (error, 0.), run.dir.name, run.plan.get('area', AREA), card=card, half=False)
+    return save_scorer(folder, run.model, run.plan['features'], gain, -low*gain, (error, 0.), run.dir.name, area, card=card, half=False)
 
 def _from_run(run):
     "The scorer made of a run, kept in the cache."
