@@ -21,6 +21,11 @@ REPO = "birnn-iqa/birnn_iqa"
 INSTALL = f'''#| hide
 #| eval: false
 ![ -e /content ] && pip install -q "birnn-iqa[fast] @ git+https://github.com/{REPO}"'''
+METHOD = ("picture", "patches", "CNN", "features of each patch", "Bi-RNN", "attention", "score")
+ABOUT = {"01_image_quality": ("score",), "01_patches": ("picture", "patches"), "01b_convolution": ("CNN", "features of each patch"),
+         "06_backbones": ("CNN", "features of each patch"), "02_not_one_vector": ("features of each patch",), "08_head": ("Bi-RNN", "attention", "score"),
+         "02b_learning": ("score",), "11_training": ("Bi-RNN", "attention", "score"), "02_metrics": ("score",), "05_nss": ("picture", "score"),
+         "12_scoring": METHOD, "03_limits": METHOD}
 PATH_ID, INSTALL_ID = "where-you-are", "colab-install"
 
 
@@ -46,7 +51,13 @@ def where_you_are(notebook, path):
     i = path.index(notebook)
     before, after = ([link(notebook, path[i - 1])] if i else []), ([link(notebook, path[i + 1])] if i + 1 < len(path) else [])
     steps = [f"*The course, step {i + 1} of {len(path)}*", *(f"before: {b}" for b in before), *(f"next: {a}" for a in after), colab]
-    return " · ".join(steps)
+    return " · ".join(steps) + f"\n\n{figure(notebook)}"
+
+
+def figure(notebook):
+    "The method's figure as a line, with the part that the notebook is about in bold."
+    here = ABOUT.get(Path(notebook).stem, ())
+    return " → ".join(f"**{part}**" if part in here else part for part in METHOD)
 
 
 def cell(kind, source, id):
