@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['ROWS', 'COLUMNS', 'System', 'parse_system', 'Task', 'make_task', 'values_once', 'NiqeRow', 'BrisqueRow', 'CnnRow',
            'Settings', 'versions', 'Results', 'run_split', 'run_benchmark', 'summary', 'significance', 'predictions',
-           'published', 'figures']
+           'krasula', 'published', 'figures']
 
-# %% ../nbs/api/15_benchmark.ipynb #69639191
+# %% ../nbs/api/15_benchmark.ipynb #3bac6bbb
 import json, os, platform, re, time, traceback
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-# %% ../nbs/api/15_benchmark.ipynb #fc510eae
+# %% ../nbs/api/15_benchmark.ipynb #715d9d64
 from .datasets import Split, kfold_splits, official_split, random_splits
 from .images import load_image
 from .metrics import evaluate
 
-# %% ../nbs/api/15_benchmark.ipynb #2c77f20b
+# %% ../nbs/api/15_benchmark.ipynb #4b705508
 @dataclass(frozen=True)
 class System:
     "One row of the results: what is computed of a picture and what is learned from scores"
@@ -33,7 +33,7 @@ class System:
     weights: str = 'imagenet' # 'imagenet', a local file, or None for random ones
     direction: str = 'higher is better' # of the raw output; correlations are reported with higher meaning better
 
-# %% ../nbs/api/15_benchmark.ipynb #c51e3f73
+# %% ../nbs/api/15_benchmark.ipynb #9f1e9b53
 _PUBLISHED_BASES = {'resnet': 'resnet', 'resnet50': 'resnet', 'vgg16': 'vgg16', 'inception': 'inception', 'inceptionv3': 'inception',
                     **{f'efficientnet-lite{i}': f'efficientnet_lite{i}' for i in range(3)}}
 
@@ -55,7 +55,7 @@ def _keras_base(name):
     from birnn_iqa.backbones import resolve_base
     return resolve_base(name)
 
-# %% ../nbs/api/15_benchmark.ipynb #d96e4400
+# %% ../nbs/api/15_benchmark.ipynb #076fb894
 class Task:
     "A database under a protocol: one table of pictures and the splits of its rows"
     def __init__(self, database, protocol, table, splits):
@@ -90,7 +90,7 @@ def _cross(tables, own, other, val, seed):
     both = pd.concat([own, _named(tables[other], other)], ignore_index=True)
     return both, [Split(f'to {other}', held.train, held.test, np.arange(len(own), len(both)))]
 
-# %% ../nbs/api/15_benchmark.ipynb #d31bef8d
+# %% ../nbs/api/15_benchmark.ipynb #dd90eca4
 def _complete_lines(path):
     "Cut off the torn last line that an interrupted run may have left; the others, split at commas"
     import csv
@@ -124,7 +124,7 @@ def values_once(
             file.flush()
     return np.stack([known[key] for key in keys])
 
-# %% ../nbs/api/15_benchmark.ipynb #76d84a1c
+# %% ../nbs/api/15_benchmark.ipynb #d5a74cfa
 class NiqeRow:
     "NIQE needs no scores: its distance, negated, is the prediction"
     digest = ''
@@ -147,7 +147,7 @@ class BrisqueRow:
         fitted = BrisqueRegressor().fit(self.values[rows], table.mos.to_numpy()[rows], table.group.to_numpy()[rows])
         return fitted.predict(self.values[split.test])
 
-# %% ../nbs/api/15_benchmark.ipynb #a49ad0d9
+# %% ../nbs/api/15_benchmark.ipynb #a7469b7f
 class CnnRow:
     "A backbone's features of patches, read by the Bi-RNN with attention or averaged, then the same regressor"
     def __init__(self, system, folder, settings):
@@ -166,7 +166,7 @@ class CnnRow:
 
 ROWS = dict(niqe=NiqeRow, brisque=BrisqueRow, cnn=CnnRow)
 
-# %% ../nbs/api/15_benchmark.ipynb #d1a29120
+# %% ../nbs/api/15_benchmark.ipynb #9e7d97e0
 @dataclass
 class Settings:
     "What the rows of a benchmark share"
@@ -179,7 +179,7 @@ class Settings:
         from birnn_iqa.training import HeadConfig
         self.config = replace(self.config or HeadConfig(), seed=self.seed)
 
-# %% ../nbs/api/15_benchmark.ipynb #7ab1b655
+# %% ../nbs/api/15_benchmark.ipynb #69fa9531
 COLUMNS = ('database', 'system', 'protocol', 'split', 'srocc', 'plcc', 'plcc_logistic', 'krcc', 'rmse', 'rmse_logistic', 'n', 'seconds',
            'n_train', 'n_val', 'seed', 'weights_digest', 'versions', 'settings', 'status')
 
@@ -199,7 +199,7 @@ def _write_csv(table, path):
     table.to_csv(temporary, index=False)
     os.replace(temporary, path)
 
-# %% ../nbs/api/15_benchmark.ipynb #3062bd4e
+# %% ../nbs/api/15_benchmark.ipynb #692e6a8a
 class Results:
     "`results.csv` and `predictions/` in a folder: rows and predictions, each written in one step"
     def __init__(self, folder):
@@ -231,7 +231,7 @@ class Results:
     @property
     def table(self): return pd.DataFrame(list(self.rows.values()), columns=list(COLUMNS))
 
-# %% ../nbs/api/15_benchmark.ipynb #ec274f13
+# %% ../nbs/api/15_benchmark.ipynb #4661a932
 def _settings_digest(settings, system):
     "What a row of this system depends on besides the data, in ten letters"
     import hashlib
@@ -254,9 +254,11 @@ def run_split(
     test = table.iloc[split.test]
     result = dict(base, **evaluate(predicted, test.mos.to_numpy()), seconds=round(seconds, 3), n_train=len(split.train), n_val=len(split.val),
                   weights_digest=row.digest, versions=versions(), status='ok')
-    return result, pd.DataFrame(dict(image_id=test.image_id, mos=test.mos, prediction=predicted))
+    kept = dict(image_id=test.image_id, mos=test.mos, prediction=predicted)
+    if test.mos_std.notna().all(): kept.update(mos_std=test.mos_std)  # for the analyses that ask which differences people saw
+    return result, pd.DataFrame(kept)
 
-# %% ../nbs/api/15_benchmark.ipynb #77c891ee
+# %% ../nbs/api/15_benchmark.ipynb #0cc7be6d
 def _first_line(error): return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 def _run_system(results, task, system, settings):
@@ -299,7 +301,7 @@ def run_benchmark(
         _run_system(results, task, system, settings)
     return results.table
 
-# %% ../nbs/api/15_benchmark.ipynb #d862c23b
+# %% ../nbs/api/15_benchmark.ipynb #5d60d31a
 def summary(
     results,                       # results table
     metrics=('srocc', 'plcc', 'krcc') # columns to summarise
@@ -315,7 +317,7 @@ def summary(
         rows.append(row)
     return pd.DataFrame(rows)
 
-# %% ../nbs/api/15_benchmark.ipynb #85ed016c
+# %% ../nbs/api/15_benchmark.ipynb #13ac8900
 def significance(
     results,        # results table, of one database and protocol
     metric='srocc', # column compared
@@ -331,12 +333,12 @@ def significance(
     wide = ok.pivot_table(index='split', columns='system', values=metric).dropna(axis=1)
     return pairwise({name: wide[name].to_numpy() for name in wide}, test or corrected_ttest_splits)
 
-# %% ../nbs/api/15_benchmark.ipynb #42f874f0
+# %% ../nbs/api/15_benchmark.ipynb #70306b76
 def predictions(
     out,     # folder of a benchmark
     database, protocol, split, # of the row
     systems  # names of the rows
-) -> pd.DataFrame: # image_id, mos, and a column a system
+) -> pd.DataFrame: # image_id, mos, a column a system, and mos_std where the database has it
     "The kept predictions of several systems on one split's test part"
     results, table = Results(out), None
     for name in systems:
@@ -346,17 +348,39 @@ def predictions(
         table = part if table is None else table.merge(part[['image_id', name]], on='image_id', validate='one_to_one')
     return table
 
-# %% ../nbs/api/15_benchmark.ipynb #422b1d1f
+# %% ../nbs/api/15_benchmark.ipynb #1490e4d7
+def krasula(
+    kept,     # table of `predictions`, with mos_std
+    systems,  # names of its columns
+    n_ratings # (n,) or one number: ratings behind each MOS, from the database's paper
+) -> pd.DataFrame: # a row a system: both areas under the curve, the share of pairs in the right order, and p-values against the first system
+    """Krasula's different/similar and better/worse analyses; p-values are Holm-corrected
+
+    Raises `ValueError` where the ratings' deviations were not kept. Krasula et al. 2016, sec. III."""
+    from birnn_iqa.metrics import compare_auc, holm, krasula_better_worse, krasula_different_similar
+    if 'mos_std' not in kept: raise ValueError('the predictions have no mos_std: this database publishes no deviations of its ratings')
+    ratings = kept.mos.to_numpy(), kept.mos_std.to_numpy(), n_ratings
+    def row(name):
+        different, better = (f(kept[name].to_numpy(), *ratings) for f in (krasula_different_similar, krasula_better_worse))
+        p = {f'p_{a}': compare_auc(kept[systems[0]].to_numpy(), kept[name].to_numpy(), *ratings, analysis=a).pvalue if name != systems[0] else np.nan
+             for a in ('different_similar', 'better_worse')}
+        return dict(system=name, different_similar=different.auc, better_worse=better.auc, correct=better.correct, **p)
+    table = pd.DataFrame([row(name) for name in systems])
+    return table.assign(**{c: holm(table[c].to_numpy()) for c in ('p_different_similar', 'p_better_worse')})
+
+# %% ../nbs/api/15_benchmark.ipynb #3ff2a117
 def published() -> pd.DataFrame: # database, system, srocc, plcc, krcc, source, note
     "Published results, as facts with their source; what is known to be wrong is left out, and the note says so"
     return pd.read_csv(str(files('birnn_iqa') / 'data' / 'published.csv'), keep_default_na=False, na_values=[''], dtype=dict(note=str)).fillna(dict(note=''))
 
-# %% ../nbs/api/15_benchmark.ipynb #9ec2fa5b
+# %% ../nbs/api/15_benchmark.ipynb #67e17971
 def figures(
     results, # results table
-    out      # folder that the PNG files are written to
+    out,     # folder that the PNG files are written to
+    folder=None # folder of the benchmark, with predictions/; None: no scatter plots
 ) -> list: # of paths
-    "Box plots, significance matrix, accuracy against cost, and ours beside the published numbers, for each database and protocol"
+    """For each database and protocol: every split, significance, accuracy against cost, ours beside the published numbers,
+    and of each system the first split's predictions against MOS"""
     import matplotlib.pyplot as plt
     from birnn_iqa import plots
     out, written, ok = Path(out), [], results[results.status == 'ok']
@@ -369,7 +393,22 @@ def figures(
         stem = re.sub(r'[^\w.-]+', '-', f'{database}-{protocol}')
         save(plots.split_boxes(part), f'{stem}-splits.png')
         if part.split.nunique() > 2: save(plots.significance_matrix(significance(part)), f'{stem}-significance.png')
+        fitted = part[part.seconds > 0]
+        if fitted.system.nunique() > 1: save(plots.accuracy_cost(fitted, xlabel='seconds to fit and predict one split, features stored'), f'{stem}-cost.png')
         facts = published()
         facts = facts[(facts.database == database) & facts.srocc.notna()]
         if len(facts): save(plots.published_dots(plots.beside_published(part, facts)), f'{stem}-published.png')
+        if folder is not None: save(_scatters(folder, part), f'{stem}-scatter.png')
     return written
+
+def _scatters(folder, part):
+    "Predictions of the first split against MOS, a panel a system"
+    import matplotlib.pyplot as plt
+    from birnn_iqa.plots import mos_scatter
+    names, (database, protocol, split) = list(dict.fromkeys(part.system)), part[['database', 'protocol', 'split']].iloc[0]
+    kept = predictions(folder, database, protocol, split, names)
+    _, axes = plt.subplots(1, len(names), figsize=(3.6 * len(names), 3.4), layout='constrained', sharey=True, squeeze=False)
+    for name, ax in zip(names, axes[0]):
+        mos_scatter(kept[name].to_numpy(), kept.mos.to_numpy(), ax=ax)
+        ax.set_title(f'{name}\n{ax.get_title()}', fontsize='small')
+    return axes[0, 0]
