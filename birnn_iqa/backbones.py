@@ -426,12 +426,12 @@ def _coverage(starts, ends, cells):
     inside = np.minimum(ends[:, None], edges + CELL) - np.maximum(starts[:, None], edges)
     return np.clip(inside, 0, None)/(ends - starts)[:, None]
 
-def _pooled(weights, a):
-    "weights (p, n) @ a (n, c), in products too small for BLAS to spread over threads: the cores are the network's."
-    weights = weights.astype(a.dtype)
-    out, step = np.empty((len(weights), a.shape[1]), a.dtype), max(8, 2**18//max(1, weights.size))
-    for at in range(0, a.shape[1], step): out[:, at:at + step] = weights@a[:, at:at + step]
-    return out
+def _mean_and_deviation(weights, mean, variance):
+    "Of windows with `weights` (p, n): mean and deviation (p, c) by the cells' means and variances (n, c)."
+    centre = mean.mean(0, dtype=np.float64)
+    mean = mean - centre
+    average = weights@mean
+    return average + centre, np.sqrt(np.clip(weights@(mean*mean + variance) - average*average, 0, None))
 
 def window_features(
     cells,                 # (H/32, W/32, 2*c) of one picture from `cell_model`; (H/32, W/32, c) for 'avg'
@@ -446,10 +446,11 @@ def window_features(
     rows, columns = _coverage(y0, y1, cells.shape[0]), _coverage(x0, x1, cells.shape[1])
     flat = cells.reshape(-1, cells.shape[-1])
     weights = (rows[:, :, None]*columns[:, None]).reshape(len(boxes), len(flat))
-    if features == 'avg': return _pooled(weights, flat)
-    half = flat.shape[1]//2
-    centre = flat[:, :half].mean(0)
-    mean = flat[:, :half] - centre.astype(np.float64)
-    average = _pooled(weights, mean)
-    between = np.clip(_pooled(weights, mean*mean) - average*average, 0, None)
-    return np.concatenate([average + centre, np.sqrt(_pooled(weights, flat[:, half:]) + between)], -1).astype(np.float32)
+    out = np.empty((len(boxes), flat.shape[1]), np.float32)
+    if features == 'avg': means, averages = flat, out
+    else: (means, variances), (averages, deviations) = np.split(flat, 2, axis=1), np.split(out, 2, axis=1)
+    step = max(8, min(64, 2**18//max(1, weights.size)))   # few channels stay in the cache, and small products on one thread: the cores are the network's
+    for c in (slice(at, at + step) for at in range(0, means.shape[1], step)):
+        if features == 'avg': averages[:, c] = weights@means[:, c]
+        else: averages[:, c], deviations[:, c] = _mean_and_deviation(weights, means[:, c], variances[:, c])
+    return out
