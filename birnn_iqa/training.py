@@ -15,6 +15,7 @@ import platform
 import shutil
 import time
 import uuid
+import zipfile
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -363,7 +364,8 @@ def load_run(
     def read(name, reader):
         try: return reader(dir/name)
         except FileNotFoundError: raise RunError(f"{dir}: no run here, {name} is missing; expected a folder that train() wrote") from None
-        except (ValueError, OSError, KeyError) as error: raise RunError(f"{dir/name}: damaged ({error}); remove the folder and train again") from error
+        except (ValueError, OSError, KeyError, TypeError, AttributeError, ImportError, zipfile.BadZipFile) as error:
+            raise RunError(f"{dir/name}: damaged, or of a model that train() does not write ({error}); remove the folder and train again") from error
     def table(path): return pd.read_csv(path, dtype={'image_id': str}, keep_default_na=False)
     read_json = lambda path: json.loads(path.read_text(encoding='utf-8'))
     plan = read('config.json', read_json)['plan']
