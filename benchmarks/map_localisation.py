@@ -6,7 +6,7 @@ Each case takes a pristine photograph, divides it into 3x3 tiles and distorts on
 with a fixed seed). Found means that the tile's mean in the map is the lowest of the nine; by chance that happens in one case
 of nine. The same is asked of the attention map (lowest, and highest), and of the map of the photograph before it was spoilt,
 which tells how often the tile would have been the lowest anyway. `drop` asks instead which tile fell most from the map before
-to the map after.
+to the map after. Interrupted, the same command goes on where it was.
 """
 import argparse
 import csv
@@ -16,13 +16,14 @@ from math import sqrt
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from birnn_iqa import __version__
 from birnn_iqa.distortions import DISTORTIONS, distort_region
 from birnn_iqa.images import load_image
 from birnn_iqa.scoring import Scorer
 
-from sanity import choose
+from sanity import Journal, choose
 
 COLUMNS = ('photo', 'kind', 'level', 'tile', 'rank', 'found', 'drop_found', 'found_before', 'attention_lowest', 'attention_highest', 'score_before', 'score_after')
 
@@ -36,11 +37,16 @@ def tiles(height, width):
 def means(values, boxes): return np.array([values[y0:y1, x0:x1].mean() for y0, x0, y1, x1 in boxes])
 
 
-def run_case(scorer, file, rng, seed):
+def draw(cases, seed=0):
+    "(tile, kind, level) of each case."
+    rng, kinds = np.random.default_rng(seed), list(DISTORTIONS)
+    return [(int(rng.integers(9)), kinds[rng.integers(len(kinds))], int(rng.integers(3, 6))) for _ in range(cases)]
+
+
+def run_case(scorer, file, tile, kind, level, seed):
     "One row."
     photo = load_image(file)
-    boxes, kinds = tiles(*photo.shape[:2]), list(DISTORTIONS)
-    tile, kind, level = int(rng.integers(9)), kinds[rng.integers(len(kinds))], int(rng.integers(3, 6))
+    boxes = tiles(*photo.shape[:2])
     before, after = scorer([photo, distort_region(photo, boxes[tile], kind, level, seed=seed)])
     old, new, attention = means(before.map(), boxes), means(after.map(), boxes), means(after.attention_map(), boxes)
     return dict(photo=Path(file).name, kind=kind, level=level, tile=tile, rank=int((new < new[tile]).sum()) + 1, found=int(new.argmin() == tile),
@@ -63,9 +69,11 @@ def main():
     parser.add_argument('--model', help='scorer or run folder (default: the shipped model)')
     parser.add_argument('--out', type=Path, default=Path(__file__).parent/'results'/'map_localisation.csv')
     args = parser.parse_args()
-    scorer, files, rng = Scorer(args.model), choose(args.folders, args.photos), np.random.default_rng(0)
-    rows = [run_case(scorer, files[i % len(files)], rng, i) for i in range(args.cases)]
-    args.out.parent.mkdir(parents=True, exist_ok=True)
+    scorer, files, cases = Scorer(args.model), choose(args.folders, args.photos), draw(args.cases)
+    journal = Journal(args.out, [scorer.digest, __version__, [Path(f).name for f in files]])
+    for i, case in enumerate(tqdm(cases, desc='cases', disable=None)):
+        if i not in journal: journal.add(i, run_case(scorer, files[i % len(files)], *case, i))
+    rows = [journal[i] for i in range(len(cases))]
     with open(args.out, 'w', newline='', encoding='utf-8') as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator='\n')
         writer.writeheader()
@@ -75,6 +83,7 @@ def main():
                    found_by_kind={k: share([r for r in rows if r['kind'] == k], 'found')['share'] for k in DISTORTIONS if any(r['kind'] == k for r in rows)})
     result = dict(model=scorer.content['name'], digest=scorer.digest, birnn_iqa=__version__, python=platform.python_version(), **summary)
     args.out.with_suffix('.json').write_text(json.dumps(result, indent=1) + '\n')
+    journal.remove()
     print(json.dumps(summary, indent=1))
 
 

@@ -4,7 +4,8 @@
 
 Each pristine photograph is distorted by blur, JPEG, noise, low light and over-exposure in levels 0 (unchanged) to 5 and
 scored. A row of the CSV is one ladder (photograph, kind) with its six scores; the JSON beside it holds, a kind, the mean
-rank correlation between score and falling level, and the share of the steps at which the score strictly rises.
+rank correlation between score and falling level, and the share of the steps at which the score strictly rises. Interrupted,
+the same command goes on where it was.
 """
 import argparse
 import csv
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.stats import spearmanr
+from tqdm import tqdm
 
 from birnn_iqa import __version__
 from birnn_iqa.distortions import distort
@@ -35,13 +37,38 @@ def choose(folders, photos):
     return chosen
 
 
-def ladders(files, scorer):
-    "Yield (file, kind, six scores)."
-    tasks = list(product(range(len(files)), KINDS, LEVELS))
-    pictures = Distorted(files, tasks)
-    scores = [r.score for r in scorer.stream(pictures, maps=False)]
-    for at in range(0, len(tasks), len(LEVELS)):
-        yield files[tasks[at][0]], tasks[at][1], scores[at:at + len(LEVELS)]
+class Journal:
+    "Rows by key in a file beside a result, until that is whole; those of another setting are dropped."
+    def __init__(self, out, setting):
+        self.path, setting = out.with_suffix('.partial'), json.dumps(setting)
+        lines = self.path.read_text(encoding='utf-8').splitlines(keepends=True) if self.path.exists() else []
+        whole = [line for line in lines if line.endswith('\n')]
+        if whole[:1] != [setting + '\n']: whole = [setting + '\n']
+        self.rows = {json.dumps(key): row for key, row in map(json.loads, whole[1:])}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text(''.join(whole), encoding='utf-8')
+        self.file = open(self.path, 'a', encoding='utf-8')
+
+    def __contains__(self, key): return json.dumps(key) in self.rows
+    def __getitem__(self, key): return self.rows[json.dumps(key)]
+
+    def add(self, key, row):
+        self.rows[json.dumps(key)] = row
+        self.file.write(json.dumps([key, row]) + '\n')
+        self.file.flush()
+
+    def remove(self):
+        self.file.close()
+        self.path.unlink()
+
+
+def ladders(files, scorer, journal):
+    "(file, kind, six scores) of every photograph and kind."
+    pairs = list(product(range(len(files)), KINDS))
+    todo = [pair for pair in pairs if pair not in journal]
+    results = scorer.stream(Distorted(files, [(*pair, level) for pair in todo for level in LEVELS]), maps=False)
+    for pair in tqdm(todo, desc='ladders', disable=None): journal.add(pair, [next(results).score for _ in LEVELS])
+    return [(files[i], kind, journal[i, kind]) for i, kind in pairs]
 
 
 class Distorted:
@@ -63,8 +90,8 @@ def main():
     parser.add_argument('--out', type=Path, default=Path(__file__).parent/'results'/'sanity.csv')
     args = parser.parse_args()
     scorer, files = Scorer(args.model), choose(args.folders, args.photos)
-    rows = list(ladders(files, scorer))
-    args.out.parent.mkdir(parents=True, exist_ok=True)
+    journal = Journal(args.out, [scorer.digest, __version__, [Path(f).name for f in files]])
+    rows = ladders(files, scorer, journal)
     with open(args.out, 'w', newline='', encoding='utf-8') as file:
         writer = csv.writer(file, lineterminator='\n')
         writer.writerow(['photo', 'kind', 'srocc', 'rises', *(f'level_{level}' for level in LEVELS)])
@@ -77,6 +104,7 @@ def main():
                           wrong_way_steps=round(float(np.mean([v['wrong_way_steps'] for v in summary.values()])), 4))
     result = dict(photos=len(files), model=scorer.content['name'], digest=scorer.digest, birnn_iqa=__version__, python=platform.python_version(), kinds=summary)
     args.out.with_suffix('.json').write_text(json.dumps(result, indent=1) + '\n')
+    journal.remove()
     print(json.dumps(summary, indent=1))
 
 
