@@ -11,6 +11,7 @@ import importlib.metadata
 import importlib.util
 import json
 import queue
+import sys
 import tempfile
 import threading
 from collections import deque
@@ -92,7 +93,10 @@ def _openvino():
     "The openvino module; a clear error where it is not installed."
     if importlib.util.find_spec('openvino') is None:
         raise EngineError("engine='openvino' needs OpenVINO, which is not installed: pip install 'birnn-iqa[fast]', or use engine='keras'")
-    import openvino
+    reporter = sys.modules.setdefault('openvino_telemetry', None)   # None, so that importing OpenVINO cannot report it over the network
+    try: import openvino
+    finally:
+        if reporter is None: sys.modules.pop('openvino_telemetry', None)
     return openvino
 
 def _frozen(model):
