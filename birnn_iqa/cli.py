@@ -131,6 +131,9 @@ def _quieten():
     warnings.filterwarnings('ignore', module=r'PIL\b|tifffile\b')
     logging.getLogger('tifffile').addHandler(logging.NullHandler())
     logging.getLogger('PIL').addHandler(logging.NullHandler())
+    if sys.stderr is not sys.__stderr__ or sys.stderr.fileno() != 2: return
+    sys.stderr = os.fdopen(os.dup(2), 'w', buffering=1, encoding=sys.stderr.encoding, errors='backslashreplace')   # ours
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)   # that of libraries in C: libtiff prints there
 
 # %% ../nbs/api/16_cli.ipynb #35f541a0
 def demo(args):

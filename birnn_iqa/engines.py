@@ -64,7 +64,7 @@ def _inference_call(model):
     import keras
     if keras.backend.backend() != 'tensorflow': return model.predict_on_batch
     import tensorflow as tf
-    return tf.function(lambda x: model(x, training=False), input_signature=[tf.TensorSpec(model.input_shape, model.inputs[0].dtype)])
+    return tf.function(lambda x: model(x, training=False), input_signature=[tf.TensorSpec(model.input_shape, model.inputs[0].dtype)], autograph=False)
 
 def _bfloat16(model):
     "A copy of a model that computes in bfloat16; pixels are still put on their scale in float32."
@@ -103,7 +103,7 @@ def _frozen(model):
     "TensorFlow's graph of a model with its weights as constants, serialised, and the names of its outputs."
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-    call = tf.function(lambda x: model(x, training=False)).get_concrete_function(tf.TensorSpec(model.input_shape, model.inputs[0].dtype))
+    call = tf.function(lambda x: model(x, training=False), autograph=False).get_concrete_function(tf.TensorSpec(model.input_shape, model.inputs[0].dtype))
     graph = convert_variables_to_constants_v2(call, lower_control_flow=False)
     return graph.graph.as_graph_def().SerializeToString(), [t.name for t in graph.outputs]
 

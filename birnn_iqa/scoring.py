@@ -407,6 +407,24 @@ def _network_digest(key):
                    **{name: importlib.metadata.version(name) for name in ('openvino', 'keras')})
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:32]
 
+def _load_kept(
+    kept,                         # folder with a saved network
+    precision, threads, streams,  # as for `backbone_network`
+):
+    "A network from the cache; OpenVINO's compiled form of it is kept too, and used only if it is as it was written."
+    folder = kept/f'compiled-{precision}-{threads or 0}-{streams or 1}'
+    sums = folder/'sums.json'
+    try: known = json.loads(sums.read_text())
+    except (FileNotFoundError, ValueError): known = {}
+    for blob in folder.glob('*.blob'):
+        if known.get(blob.name) != hashlib.sha256(blob.read_bytes()).hexdigest(): blob.unlink(missing_ok=True)   # with other numbers in it OpenVINO would score nonsense
+    network = load_compiled(kept/'network.xml', precision, threads, cache_dir=folder, streams=streams)
+    blobs = sorted(folder.glob('*.blob'))
+    if {blob.name for blob in blobs} - set(known):
+        try: _write_whole(sums, json.dumps({blob.name: hashlib.sha256(blob.read_bytes()).hexdigest() for blob in blobs}).encode())
+        except OSError: pass   # a full disk makes the next start slower, not this one fail
+    return network
+
 def backbone_network(
     key,               # dict, the `key` of a `FeatureExtractor`
     engine='auto',     # 'openvino', 'keras', or 'auto': OpenVINO where it is installed
@@ -424,7 +442,7 @@ def backbone_network(
     def write(path):
         path.mkdir()
         save_compiled(_keras_backbone(key, base, weights), path/'network.xml', 'uint8')
-    def load(): return load_compiled(kept/'network.xml', precision, threads, streams=streams)
+    def load(): return _load_kept(kept, precision, threads, streams)
     try: return load()
     except (FileNotFoundError, EngineError): _keep(folder, kept.name, write)   # not there, or damaged
     return load()
@@ -1056,6 +1074,10 @@ def map_name(
     stem = os.fsdecode(os.path.splitext(os.path.basename(path))[0]).encode('ascii', 'replace').decode().replace('?', '_')
     return f'{stem[:100]}-{hashlib.sha256(path).hexdigest()[:8]}.png'
 
+def _streams(files, threads):
+    "Many pictures are worked on side by side, each on threads of its own; few one after another on all."
+    return min(4, threads or os.cpu_count() or 1) if files >= 32 else None
+
 def _score_rest(scorer, paths, table, maps, on_result):
     "Score `paths` and yield their rows; rows known from an earlier run are taken over."
     known = table.known if table else {}
@@ -1084,7 +1106,7 @@ def score_files(
     "Score files one after another; `ScorerError` or an OSError where the table cannot be written or continued."
     _check_out(out)
     start, files = time.perf_counter(), list_files(paths, recursive, lines)
-    scorer = model if isinstance(model, Scorer) else Scorer(model, engine, precision, threads)
+    scorer = model if isinstance(model, Scorer) else Scorer(model, engine, precision, threads, streams=_streams(len(files), threads))
     csv_path = None if out is None else Path(out) if Path(out).suffix == '.csv' else Path(f'{out}.csv')
     table = None if out is None else Table(csv_path, scorer.digest, overwrite)
     resumed = table.resume(files) if table else 0
@@ -1206,9 +1228,8 @@ def _member_output(member, features, i):
     return _head_output(steps, arrays, features, unroll=True, plain=True)*member.gain + member.offset
 
 # %% ../nbs/api/12_scoring.ipynb #063b5f3b
-def _require(package, extra, what):
-    if importlib.util.find_spec(package) is None:
-        raise ScorerError(f"export to {what} needs {package}, which is not installed: pip install '{extra}'")
+def _require(package, install, what):
+    if importlib.util.find_spec(package) is None: raise ScorerError(f'export to {what} needs {package}, which is not installed: pip install {install}')
 
 def _write_keras(model, path):
     model.save(path)
@@ -1217,12 +1238,12 @@ def _write_keras(model, path):
     return lambda x: keras.ops.convert_to_numpy(loaded(x))
 
 def _write_openvino(model, path):
-    _require('openvino', 'birnn-iqa[fast]', 'openvino')
+    _require('openvino', "'birnn-iqa[fast]'", 'openvino')
     save_compiled(model, path, 'float32')
     return load_compiled(path)
 
 def _write_onnx(model, path):
-    for package in ('tf2onnx', 'onnx', 'onnxruntime'): _require(package, 'birnn-iqa[onnx]', 'onnx')
+    for package in ('tf2onnx', 'onnx', 'onnxruntime'): _require(package, 'tf2onnx onnx onnxruntime', 'onnx')
     model.export(path, format='onnx', verbose=False)
     import onnxruntime
     session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
@@ -1268,9 +1289,9 @@ def export_model(
     "Write a scorer for another runtime, and compare it with Keras; `ScorerError` where they differ by 1e-4 of the scale (0.01 points) or a package is missing."
     if to not in _WRITERS: raise ScorerError(f"to={to!r}; expected one of {', '.join(_WRITERS)}")
     suffix, write = _WRITERS[to]
-    if to == 'openvino': _require('openvino', 'birnn-iqa[fast]', to)
+    if to == 'openvino': _require('openvino', "'birnn-iqa[fast]'", to)
     if to == 'onnx':
-        for package in ('tf2onnx', 'onnx', 'onnxruntime'): _require(package, 'birnn-iqa[onnx]', to)
+        for package in ('tf2onnx', 'onnx', 'onnxruntime'): _require(package, 'tf2onnx onnx onnxruntime', to)
     path = Path(out) if Path(out).suffix == suffix else Path(f'{out}{suffix}')
     path.parent.mkdir(parents=True, exist_ok=True)
     import keras
