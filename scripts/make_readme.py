@@ -15,6 +15,10 @@ NBS, IMAGES = ROOT / "nbs", ROOT / "nbs" / "images"
 SITE = "https://birnn-iqa.github.io/birnn_iqa"
 
 
+BADGES = """[![test](https://github.com/birnn-iqa/birnn_iqa/actions/workflows/test.yaml/badge.svg)](https://github.com/birnn-iqa/birnn_iqa/actions/workflows/test.yaml)
+[![docs](https://github.com/birnn-iqa/birnn_iqa/actions/workflows/docs.yaml/badge.svg)](https://birnn-iqa.github.io/birnn_iqa)"""
+
+
 def directives(cell):
     "The words after `#|` of a code cell's leading lines, e.g. `['hide']` or `['echo: false']`."
     return re.findall(r"^#\|\s*(.+?)\s*$", cell.source, flags=re.M) if cell.cell_type == "code" else []
@@ -51,6 +55,7 @@ def readme(path=NBS / "index.ipynb"):
     text = re.sub(r"^---\n.*?\n---\n", "", text.lstrip(), flags=re.S)
     text = re.sub(r"^```python\n\s*```\n", "", text, flags=re.M)
     text = re.sub(r"<style scoped>.*?</style>\n?", "", text, flags=re.S)
+    text = re.sub(r"\A(\s*# [^\n]+\n)", lambda m: f"{m[1]}\n{BADGES}\n", text, count=1)   # not on the site, whose pages load nothing from elsewhere
     text = re.sub(r"\]\((index_[\w.]+)\)", r"](nbs/images/\1)", text)
     text = re.sub(r"\]\(images/", "](nbs/images/", text)
     text = re.sub(r"\]\((?!https?:)([\w/]+)\.ipynb(#[\w.-]+)?\)", on_site, text)

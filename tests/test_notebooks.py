@@ -2,6 +2,7 @@
 import ast
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,28 @@ def test_outputs_are_fit_to_show(cells):
         assert not any(o.get("name") == "stderr" for o in cell["outputs"]), f"stderr in the output of:\n{cell['source']}"
         assert not re.search(r"/(home|root|tmp|work|Users)/[\w.-]", re.sub(r'"image/png": "[^"]*"', "", text)), f"a path of a machine in the output of:\n{cell['source']}"
         assert len(text) < 900_000, f"an output of {len(text) // 1000} kB:\n{cell['source'][:200]}"
+
+
+def test_numbers_are_shown_as_numbers(cells):
+    for cell in code(cells):
+        for output in cell["outputs"]:
+            text = "".join(output.get("data", {}).get("text/plain", ""))
+            assert not re.search(r"\bnp\.(float|int)\d+\(", text), f"{text[:80]}: NumPy's own name of a number, in the output of:\n{cell['source']}"
+
+
+def test_definitions_are_shown(cells):
+    "`#| export` hides a cell's code on the site; `#| exports` shows it beside its documentation."
+    hidden = [c["source"] for c in code(cells) if re.search(r"^#\|\s*export\s*$", c["source"], flags=re.M) and "#| hide" not in c["source"]]
+    assert not hidden, f"write `#| exports`, or the reader never sees:\n{hidden[0]}"
+
+
+def test_course_pages_say_where_one_stands_and_end_with_exercises():
+    sys.path.insert(0, str(NBS.parent / "scripts"))
+    import colab
+    path = colab.course()
+    assert len(path) == len(set(path)) > 8
+    for notebook in path:
+        text = (NBS / notebook).read_text(encoding="utf-8")
+        assert colab.updated(notebook, path) == text, f"{notebook}: run scripts/colab.py"
+        prose = ["".join(c["source"]) for c in json.loads(text)["cells"] if c["cell_type"] == "markdown"]
+        assert "xercises" in prose[-1] and "<summary>Solutions" in prose[-1], f"{notebook}: its last cell has no exercises with hidden solutions"
