@@ -90,11 +90,14 @@ def index_line(record: Record) -> bytes:
     body = json.dumps(record._asdict(), separators=(',', ':')).encode()
     return b'%08x %s\n' % (zlib.crc32(body), body)
 
-def parse_line(line: bytes):  # `Record`, or None where the checksum does not match
+def parse_line(line: bytes):  # `Record`, or None where the checksum does not match or what it seals is no record
     crc, _, body = line.partition(b' ')
     if crc != b'%08x' % zlib.crc32(body): return None
-    fields = json.loads(body)
-    return Record(**{**fields, 'stat': tuple(fields['stat'])})
+    try:
+        fields = json.loads(body)
+        record = Record(**{**fields, 'stat': tuple(fields['stat'])})
+    except (ValueError, TypeError, KeyError, RecursionError): return None
+    return record if isinstance(record.id, str) and all(type(n) is int and n >= 0 for n in record[1:5]) else None
 
 # %% ../nbs/api/10_features.ipynb #18ca7d8b
 def read_index(

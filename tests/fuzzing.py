@@ -10,6 +10,7 @@ import struct
 import sys
 import tempfile
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -179,7 +180,8 @@ def seeds(target):
                                                       ('TIFF', dict(compression='tiff_lzw')), ('TIFF', dict(compression='jpeg')), ('BMP', {}), ('GIF', {}), ('PPM', {}))] + [tiff.getvalue()]
     if target == 'store_index':
         from birnn_iqa.features import Record, index_line
-        return [b''.join(index_line(Record(f'{i}.jpg', 64*i, 2, 3, 5, 'ab', (1, 2, 3))) for i in range(3))]
+        sealed = [b'%08x %s\n' % (zlib.crc32(body), body) for body in (b'{"id":"a",*', b'[]', b'{"id":3,"at":-1,"patches":1,"width":1,"crc":0,"content":"","stat":[]}')]   # found by fuzzing
+        return [b''.join(index_line(Record(f'{i}.jpg', 64*i, 2, 3, 5, 'ab', (1, 2, 3))) for i in range(3)), *sealed]
     if target == 'score_table': return [b'path,score,std,width,height,patches,seconds,error\na.jpg,50.0000,8.000,64,64,1,0.0100,\n"b\n,.jpg",,,,,,,"no ""picture"""\n']
     return [struct.pack('<HHHHHB', 384, 512, 224, 224, 20_000, 0), struct.pack('<HHHHHB', 30, 400, 100, 50, 39_000, 2)]
 
