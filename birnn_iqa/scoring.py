@@ -470,6 +470,7 @@ def _write_whole(path, content):
             file.flush()
             os.fsync(file.fileno())
         os.replace(new, path)
+    except OSError as error: raise OSError(error.errno, error.strerror, str(path)) from error
     finally: new.unlink(missing_ok=True)
 
 def save_scorer(
@@ -1028,10 +1029,14 @@ class Table:
         return kept
 
     def add(self, row):
-        self.writer.writerow(row)
-        self.file.flush()
+        try:
+            self.writer.writerow(row)
+            self.file.flush()
+        except OSError as error: raise ScorerError(f'{self.path}: writing failed ({error.strerror}); the rows before it are whole: make room, and run the same again') from error
 
-    def close(self): self.file.close()
+    def close(self):
+        try: self.file.close()
+        except OSError: pass   # what `add` could not write and has told
 
 # %% ../nbs/api/12_scoring.ipynb #3e0771a1
 def _typed(row):

@@ -30,7 +30,7 @@ OBEYING = ['setpriv', '--bounding-set=-dac_override,-dac_read_search']   # root,
 
 def birnn_iqa(*words, limit=0, obeying=False):
     "The command in a process that may write no file beyond `limit` bytes, or is held by permissions even as root."
-    return subprocess.run([*(OBEYING if obeying and ROOT else []), sys.executable, '-W', 'ignore', '-c', MAIN, str(limit), *map(str, words)], capture_output=True, text=True, timeout=300,
+    return subprocess.run([*(OBEYING if obeying and ROOT else []), sys.executable, '-W', 'ignore', '-c', MAIN, str(limit), *map(str, words)], capture_output=True, text=True, timeout=900,
                           env=dict(os.environ, TF_CPP_MIN_LOG_LEVEL='3', CUDA_VISIBLE_DEVICES='-1'))
 
 
@@ -56,7 +56,7 @@ def pictures(tmp_path_factory):
 def test_full_disk_while_scoring(pictures, tmp_path):
     "The rows that found room stay; with room made, the same command ends with the same table."
     out, whole = tmp_path/'scores.csv', pictures.parent/'whole.csv'
-    refused(birnn_iqa('score', pictures, '-o', out, limit=whole.stat().st_size//2), 'score')
+    refused(birnn_iqa('score', pictures, '-o', out, limit=whole.stat().st_size//2), str(out), 'make room')
     there = out.read_bytes()
     rows = there[:there.rfind(b'\n')].count(b'\n')
     assert 2 <= rows < 12
@@ -64,7 +64,7 @@ def test_full_disk_while_scoring(pictures, tmp_path):
     assert done.returncode == 0, done.stderr
     assert out.read_bytes().startswith(there[:there.rfind(b'\n') + 1]) and without_seconds(out) == without_seconds(whole)
     for option in ('--report', '--maps'):   # neither is half there
-        refused(birnn_iqa('score', pictures, '-o', tmp_path/'other.csv', '--overwrite', option, tmp_path/'page.html', limit=3000))
+        refused(birnn_iqa('score', pictures, '-o', tmp_path/'other.csv', '--overwrite', option, tmp_path/'page.html', limit=3000), 'page.html')
         assert not list(tmp_path.glob('*.html')) or not any((tmp_path/'page.html').iterdir())
         shutil.rmtree(tmp_path/'page.html', ignore_errors=True)
 
@@ -79,7 +79,7 @@ def test_a_disk_of_its_own_that_is_full(pictures, tmp_path, long, record):
         (disk/'earlier.csv').write_text('earlier\n')
         (disk/'filler').write_bytes(bytes(4096 - 64))   # a page each: the table's only page is its name's
         done = birnn_iqa('score', pictures, '-o', disk/'scores.csv')
-        refused(done, 'No space left on device')
+        refused(done, 'No space left on device', 'scores.csv')
         assert (disk/'earlier.csv').read_text() == 'earlier\n'
         (disk/'filler').unlink()
         subprocess.run(['mount', '-o', 'remount,size=1m', disk], check=True)
@@ -152,7 +152,7 @@ print(json.dumps(dict(said=said, full=full, earlier=earlier, roomy=there())))
 
 def test_full_disk_while_training(tmp_path):
     "No half run is left, and the earlier one can be read."
-    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', TRAIN, tmp_path], capture_output=True, text=True, timeout=300,
+    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', TRAIN, tmp_path], capture_output=True, text=True, timeout=900,
                           env=dict(os.environ, TF_CPP_MIN_LOG_LEVEL='3', CUDA_VISIBLE_DEVICES='-1'))
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
