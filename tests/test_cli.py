@@ -145,6 +145,20 @@ def test_closed_pipe_and_nonsense(folder):
         assert done.returncode == 2 and told in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
 
 
+def test_train_then_score(tmp_path):
+    "One's own table of scores becomes a model that `score` takes, and that looks at pictures in the size that it was trained on."
+    from birnn_iqa.demo import write_demo_database
+    write_demo_database(tmp_path, ("coffee", "chelsea", "china", "rocket"))
+    done = birnn_iqa("train", "--data", "labels.csv", "--images", "images", "--overlapping", "0", "--epochs", "4", "--test", ".25", "--val", ".34", "--out", "run", cwd=tmp_path)
+    assert done.returncode == 0 and "written to run" in done.stdout, done.stderr
+    assert json.loads((tmp_path/"run"/"scorer"/"scorer.json").read_text())["area"] == 384*512
+    scored = birnn_iqa("score", "--model", "run", "images/coffee-none-0.jpg", cwd=tmp_path)
+    predicted = birnn_iqa("predict", "run", "images/coffee-none-0.jpg", cwd=tmp_path)
+    assert scored.returncode == predicted.returncode == 0, scored.stderr + predicted.stderr
+    expected = float(rows(predicted.stdout)[0]["score"])   # labels.csv runs from 0 to 100
+    assert float(rows(scored.stdout)[0]["score"]) == pytest.approx(min(max(expected, 5), 95), abs=2.5)   # a scorer approaches the ends smoothly
+
+
 def test_help_is_quick_and_shows_examples(folder):
     code = MAIN.replace("sys.exit(main())", "\ntry: main()\nfinally: print(len({'numpy', 'PIL', 'keras', 'openvino'} & set(sys.modules)))")
     for command in ("score", "export"):
