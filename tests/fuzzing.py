@@ -102,7 +102,7 @@ def image(raw):
 def grid(raw):
     "A grid covers the picture, stays inside it, and steps as asked, whatever the sizes."
     height, width, h, w, overlap, order = struct.unpack('<HHHHHB', raw[:11].ljust(11, b'\1'))
-    height, width, h, w, overlapping, order = height % 700, width % 700, h % 300, w % 300, overlap/40_000, ORDERS[order % 3]
+    height, width, h, w, overlapping, order = height % 300, width % 300, h % 120, w % 120, overlap/40_000, ORDERS[order % 3]
     try: boxes = patch_grid(height, width, (h, w), overlapping, order)
     except ValueError: assert h < 1 or w < 1 or overlapping >= 1 or height < h or width < w; return
     assert boxes.min() >= 0 and (boxes[:, 2:] <= (height, width)).all() and (boxes[:, 2:] - boxes[:, :2] == (h, w)).all()
@@ -183,7 +183,7 @@ def seeds(target):
         sealed = [b'%08x %s\n' % (zlib.crc32(body), body) for body in (b'{"id":"a",*', b'[]', b'{"id":3,"at":-1,"patches":1,"width":1,"crc":0,"content":"","stat":[]}')]   # found by fuzzing
         return [b''.join(index_line(Record(f'{i}.jpg', 64*i, 2, 3, 5, 'ab', (1, 2, 3))) for i in range(3)), *sealed]
     if target == 'score_table': return [b'path,score,std,width,height,patches,seconds,error\na.jpg,50.0000,8.000,64,64,1,0.0100,\n"b\n,.jpg",,,,,,,"no ""picture"""\n']
-    return [struct.pack('<HHHHHB', 384, 512, 224, 224, 20_000, 0), struct.pack('<HHHHHB', 30, 400, 100, 50, 39_000, 2)]
+    return [struct.pack('<HHHHHB', 184, 212, 96, 96, 20_000, 0), struct.pack('<HHHHHB', 130, 250, 100, 50, 39_000, 2)]
 
 
 def damage(rng, raw, corpus):
