@@ -107,6 +107,7 @@ def _counts_line(counts, threshold):
     return ', '.join(filter(None, parts))
 
 def score(args):
+    os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')   # before NumPy is there: its threads would wait, spinning, on the network's cores
     from birnn_iqa.scoring import score_files
     _quieten()
     show = None if args.out else _print_rows()
