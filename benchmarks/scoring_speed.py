@@ -12,6 +12,8 @@ has no faster unit for it.
 import argparse
 import json
 import os
+
+os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')   # as `birnn-iqa score` does, before NumPy is imported
 import platform
 import resource
 import subprocess
