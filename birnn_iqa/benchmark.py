@@ -397,7 +397,7 @@ def figures(
         if fitted.system.nunique() > 1: save(plots.accuracy_cost(fitted, xlabel='seconds to fit and predict one split, features stored'), f'{stem}-cost.png')
         facts = published()
         facts = facts[(facts.database == database) & facts.srocc.notna()]
-        if len(facts): save(plots.published_dots(plots.beside_published(part, facts)), f'{stem}-published.png')
+        if len(facts) and not protocol.startswith('cross:'): save(plots.published_dots(plots.beside_published(part, facts)), f'{stem}-published.png')
         if folder is not None: save(_scatters(folder, part), f'{stem}-scatter.png')
     return written
 
