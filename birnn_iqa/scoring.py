@@ -10,7 +10,7 @@ __all__ = ['AREA', 'LONGEST', 'STEPS', 'ROWWISE', 'CELL', 'FORMAT', 'MAP_SIZE', 
            'scorer_folder', 'seen_area', 'run_to_scorer', 'list_files', 'Counts', 'Table', 'read_table', 'map_name',
            'score_files', 'Tiles', 'write_report', 'Exported', 'export_model']
 
-# %% ../nbs/api/12_scoring.ipynb #2b201c8b
+# %% ../nbs/api/12_scoring.ipynb #af9d30f5
 import csv, glob, hashlib, html, importlib.metadata, importlib.util, io, json, math, os, shutil, string, sys, tempfile, time, zipfile, zlib
 from base64 import b64encode
 from collections import deque
@@ -24,13 +24,13 @@ from fastcore.basics import patch
 from PIL import Image
 from tqdm import tqdm
 
-# %% ../nbs/api/12_scoring.ipynb #f1ad6de2
+# %% ../nbs/api/12_scoring.ipynb #e2de68d6
 from .engines import EngineError, compile_model, load_compiled, save_compiled
 from .features import BAD_PICTURE, _try_lock, compare_keys, look_ahead, mirror_to_cells
 from .images import MAX_PIXELS, ImageError, example_image, load_image, resize_image
 from .patches import cut, paint_map, patch_grid
 
-# %% ../nbs/api/12_scoring.ipynb #9f405188
+# %% ../nbs/api/12_scoring.ipynb #f2045f1b
 AREA, LONGEST = 512*512, 4096
 
 def fitted_size(
@@ -44,7 +44,7 @@ def fitted_size(
     scale = min(enlarge, math.sqrt(area/(height*width)), longest/max(height, width))
     return max(1, round(height*scale)), max(1, round(width*scale))
 
-# %% ../nbs/api/12_scoring.ipynb #8e275d0e
+# %% ../nbs/api/12_scoring.ipynb #99f27fde
 class Look(NamedTuple):
     "A picture as the network sees it."
     image: np.ndarray   # uint8 (h, w, 3), h and w at least a window's
@@ -76,7 +76,7 @@ def look_at(
     if any(after for _, after in pad): small = np.pad(small, [*pad, (0, 0)], mode='symmetric')
     return Look(small, patch_grid(*small.shape[:2], size, overlapping, order), seen, image.shape[:2])
 
-# %% ../nbs/api/12_scoring.ipynb #0dddf67c
+# %% ../nbs/api/12_scoring.ipynb #c8eb2639
 def _sigmoid(x): return .5*np.tanh(.5*x) + .5   # finite for every x
 
 def gru(
@@ -85,7 +85,7 @@ def gru(
 ) -> np.ndarray:                 # (n, p, u) states after each window
     "A GRU as Keras computes it (`reset_after=True`)."
     inputs, u = x @ kernel + bias[0], recurrent.shape[0]
-    h, states = np.zeros((len(x), u), np.float32), np.empty((*x.shape[:2], u), np.float32)
+    h, states = np.zeros((len(x), u), x.dtype), np.empty((*x.shape[:2], u), x.dtype)
     for t in range(x.shape[1]):
         now, before = inputs[:, t], h @ recurrent + bias[1]
         gates = _sigmoid(now[:, :2*u] + before[:, :2*u])
@@ -100,8 +100,8 @@ def lstm(
 ) -> np.ndarray:                 # (n, p, u) states after each window
     "An LSTM as Keras computes it."
     inputs, u = x @ kernel + bias, recurrent.shape[0]
-    h = c = np.zeros((len(x), u), np.float32)
-    states = np.empty((*x.shape[:2], u), np.float32)
+    h = c = np.zeros((len(x), u), x.dtype)
+    states = np.empty((*x.shape[:2], u), x.dtype)
     for t in range(x.shape[1]):
         i, f, g, o = np.split(inputs[:, t] + h @ recurrent, 4, axis=1)
         c = _sigmoid(f)*c + _sigmoid(i)*np.tanh(g)
@@ -109,11 +109,11 @@ def lstm(
         states[:, t] = h
     return states
 
-# %% ../nbs/api/12_scoring.ipynb #6d578928
+# %% ../nbs/api/12_scoring.ipynb #79a3a085
 _ACTIVATIONS = {'linear': lambda x: x, 'relu': lambda x: np.maximum(x, 0), 'tanh': np.tanh, 'sigmoid': _sigmoid,
                 'silu': lambda x: x*_sigmoid(x), 'leaky_relu': lambda x: np.where(x > 0, x, .2*x),
                 'elu': lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
-                'softplus': lambda x: np.logaddexp(x, 0).astype(np.float32)}
+                'softplus': lambda x: np.logaddexp(x, 0)}
 
 def _both_ways(step, arrays, x):
     "Read forwards and backwards; the states side by side."
@@ -144,7 +144,7 @@ STEPS = {  # kind: function of (step, its arrays, its inputs)
 
 ROWWISE = {'same', 'affine', 'clip', 'dense', 'activation', 'concatenate', 'add'}   # steps that treat each window alone
 
-# %% ../nbs/api/12_scoring.ipynb #2cdad9a5
+# %% ../nbs/api/12_scoring.ipynb #11a12884
 class ScorerError(ValueError):
     "A scorer that cannot be made, read or used; the message names the file or layer and what was expected."
 
@@ -172,7 +172,7 @@ def _birnn(layer):
     arrays = _direction(layer.forward_layer) + _direction(layer.backward_layer)
     return dict(kind='birnn', cell=cells[kind], sequences=bool(layer.return_sequences)), arrays
 
-# %% ../nbs/api/12_scoring.ipynb #35f1c3d8
+# %% ../nbs/api/12_scoring.ipynb #e03483bb
 def _axis_one(op):
     if op.axis not in (1, [1], (1,)) or op.keepdims: raise ScorerError(f"operation {op.name!r}: a mean over axis {op.axis}; expected the windows' axis, 1")
     return dict(kind='mean'), []
@@ -222,7 +222,7 @@ def head_steps(
         arrays.update({f'{op.name}/{i}': a for i, a in enumerate(own)})
     return steps[::-1], arrays
 
-# %% ../nbs/api/12_scoring.ipynb #6b2bf2d8
+# %% ../nbs/api/12_scoring.ipynb #b077cfd6
 class Member(NamedTuple):
     "One trained head."
     steps: list      # as `head_steps` gives
@@ -241,16 +241,16 @@ def _run(steps, arrays, values):
     return values
 
 class Head:
-    "An ensemble of trained heads, run by NumPy."
+    "An ensemble of trained heads, run by NumPy in double precision: a score does not depend on the pictures judged with it."
     def __init__(self, members):
-        self.members = list(members)
+        self.members = [m._replace(arrays={k: np.asarray(a, np.float64) for k, a in m.arrays.items()}) for m in members]
         self.splits = [next((i for i, s in enumerate(m.steps) if s['kind'] not in ROWWISE), len(m.steps)) for m in self.members]
 
     def encode(self, features):
         "Features (n, p, d) as each member sees the single windows: a list of dictionaries of arrays (n, p, e)."
         encoded = []
         for member, split in zip(self.members, self.splits):
-            rows = _run(member.steps[:split], member.arrays, dict(features=np.asarray(features, np.float32)))
+            rows = _run(member.steps[:split], member.arrays, dict(features=np.asarray(features, np.float64)))
             wanted = {i for s in member.steps[split:] for i in s['inputs']}
             encoded.append({name: a for name, a in rows.items() if name in wanted})
         return encoded
@@ -267,7 +267,7 @@ class Head:
 
     def __call__(self, features): return self.judge(self.encode(features))
 
-# %% ../nbs/api/12_scoring.ipynb #5aeb8c00
+# %% ../nbs/api/12_scoring.ipynb #87a33091
 def _as_layer(step, arrays, unroll):
     "A function of Keras tensors that computes `step`, holding `arrays` as weights."
     import keras
@@ -319,7 +319,7 @@ def keras_head(
     features = keras.Input(shape, name='features')
     return keras.Model(features, _head_output(steps, arrays, features, unroll, plain))
 
-# %% ../nbs/api/12_scoring.ipynb #027790a6
+# %% ../nbs/api/12_scoring.ipynb #93dd6a65
 CELL = 32
 
 def _shares(starts, ends, cells):
@@ -355,7 +355,7 @@ def pool_windows(
         deviations[:, c] = np.sqrt(np.clip(shares @ (mean*mean + variances[:, c]) - average*average, 0, None))
     return out
 
-# %% ../nbs/api/12_scoring.ipynb #7ebb9e9c
+# %% ../nbs/api/12_scoring.ipynb #f5bad9bf
 def _cache_candidates():
     if (own := os.environ.get('BIRNN_IQA_CACHE')): return [Path(own)]
     home = Path(os.path.expanduser('~'))
@@ -375,7 +375,7 @@ def cache_folder() -> Path:  # or None where nothing can be kept
     "The folder where compiled networks are kept."
     return next((folder for folder in _cache_candidates() if _writable(folder)), None)
 
-# %% ../nbs/api/12_scoring.ipynb #4c1d386d
+# %% ../nbs/api/12_scoring.ipynb #106cabfc
 def _keep(folder, name, write):
     "Put `folder/name`, a folder that `write(path)` fills, in its place in one step; what was there is replaced."
     with tempfile.TemporaryDirectory(dir=folder, prefix='.new-') as new:
@@ -386,7 +386,7 @@ def _keep(folder, name, write):
             if not (folder/name).is_dir(): raise   # otherwise another process was faster
     return folder/name
 
-# %% ../nbs/api/12_scoring.ipynb #f241f98d
+# %% ../nbs/api/12_scoring.ipynb #8ebf3f24
 def _keras_backbone(key, base=None, weights='imagenet'):
     "The Keras model that computes the features that `key` describes; `ScorerError` where it would compute others."
     from birnn_iqa.backbones import cell_model, feature_model
@@ -447,7 +447,7 @@ def backbone_network(
     except (FileNotFoundError, EngineError): _keep(folder, kept.name, write)   # not there, or damaged
     return load()
 
-# %% ../nbs/api/12_scoring.ipynb #57feff10
+# %% ../nbs/api/12_scoring.ipynb #d3cee1a3
 def soft_ends(
     score,       # any numbers
     margin=5.,   # points at either end of 0-100 that are approached smoothly; 0: cut off
@@ -458,7 +458,7 @@ def soft_ends(
     low, high = np.minimum(score, margin), np.maximum(score, 100 - margin)
     return np.where(score < margin, margin*np.exp(low/margin - 1), np.where(score > 100 - margin, 100 - margin*np.exp((100 - high)/margin - 1), score))
 
-# %% ../nbs/api/12_scoring.ipynb #4d68e4cb
+# %% ../nbs/api/12_scoring.ipynb #a469a88e
 FORMAT = 1
 
 def _write_whole(path, content):
@@ -509,7 +509,7 @@ def save_scorer(
         if stale.name != content['arrays']['file']: stale.unlink()
     return folder
 
-# %% ../nbs/api/12_scoring.ipynb #276dc0dd
+# %% ../nbs/api/12_scoring.ipynb #721055bb
 _SCORER_FIELDS = dict(format=int, name=str, license=str, scale=list, higher_is_better=bool, features=dict, area=int, margin=(int, float),
                       std=list, arrays=dict, heads=list)
 _KEY_FIELDS = dict(base=str, weights=str, features=str, mode=str, size=list, overlapping=(int, float), order=str, small=str)
@@ -577,7 +577,7 @@ def _read_arrays(folder, entry):
     except (OSError, ValueError, EOFError, AttributeError, TypeError, KeyError, zlib.error, zipfile.BadZipFile) as error:
         raise ScorerError(f'{path}: holds no arrays of numbers ({error}); get the scorer from its source again') from error
 
-# %% ../nbs/api/12_scoring.ipynb #4b5b5e94
+# %% ../nbs/api/12_scoring.ipynb #bf2cb5fb
 MAP_SIZE, MAP_OVERLAPPING = (96, 96), 2/3   # of the map's windows in dense mode: 3x3 cells, a cell apart
 LOST = 60.   # points between a window as it was and one spoilt at the hardest level
 
@@ -599,7 +599,7 @@ def window_loss(
     values = _run(mapper.steps, mapper.arrays, dict(features=np.asarray(features, np.float32)))
     return LOST*values[mapper.steps[-1]['name']][:, 0]
 
-# %% ../nbs/api/12_scoring.ipynb #96397d2e
+# %% ../nbs/api/12_scoring.ipynb #17861cc7
 def _overlaps(boxes, others):
     "(p, m): the share of each of m other boxes in p boxes; rows sum to 1."
     y0, x0, y1, x1 = np.asarray(boxes, float).T[:, :, None]
@@ -607,7 +607,7 @@ def _overlaps(boxes, others):
     shares = np.clip(np.minimum(y1, v1) - np.maximum(y0, v0), 0, None)*np.clip(np.minimum(x1, u1) - np.maximum(x0, u0), 0, None)
     return (shares/np.maximum(shares.sum(1, keepdims=True), 1e-9)).astype(np.float32)
 
-# %% ../nbs/api/12_scoring.ipynb #126f210b
+# %% ../nbs/api/12_scoring.ipynb #13c3cdcb
 _COLOURS = np.array([(68, 1, 84), (71, 44, 122), (59, 81, 139), (44, 113, 142), (33, 144, 141), (39, 173, 129), (92, 200, 99), (170, 220, 50), (253, 231, 37)])  # viridis: matplotlib, CC0
 
 def _colour(values, low, high):
@@ -661,7 +661,7 @@ class ScoreResult:
         "Attention painted onto the picture; 1 where a window counts as much as the average one."
         return self._paint(self.attention*len(self.attention), self.boxes, longest)
 
-# %% ../nbs/api/12_scoring.ipynb #a851225c
+# %% ../nbs/api/12_scoring.ipynb #a1e70da7
 @patch
 def map_range(self: ScoreResult) -> tuple:
     "Qualities that the map's darkest and brightest colour stand for: the windows' own range, at least 20 points."
@@ -695,7 +695,7 @@ def _repr_html_(self: ScoreResult):
     extra = '' if self.map_quality is None else '; parts from {:.0f} (violet) to {:.0f} (yellow)'.format(*self.map_range())
     return f'<div>{shown}<b>{self.score:.1f}</b> ± {self.std:.1f} of {self.scale[0]}-{self.scale[1]}, higher is better{extra}</div>'
 
-# %% ../nbs/api/12_scoring.ipynb #58b83b8c
+# %% ../nbs/api/12_scoring.ipynb #d00cdf3e
 SHIPPED = Path(__file__).parent/'data'/'scorer' if '__file__' in globals() else Path(importlib.util.find_spec('birnn_iqa').origin).parent/'data'/'scorer'
 THUMBNAIL = 320
 
@@ -737,13 +737,13 @@ class Scorer:
 
     def __repr__(self): return f"Scorer({self.content['name'] or str(self.folder)!r}: {len(self.head.members)} heads on {self.key['base']}, {self.key['mode']})"
 
-# %% ../nbs/api/12_scoring.ipynb #99902289
+# %% ../nbs/api/12_scoring.ipynb #ee91c5a5
 def _shipped_mapper(key):
     "The map's head of the shipped scorer, for scorers that see windows as it does."
     content, _, mapper = read_scorer(SHIPPED)
     return mapper if all(key[k] == content['features'][k] for k in ('base', 'weights', 'features', 'mode')) else None
 
-# %% ../nbs/api/12_scoring.ipynb #6743fa4e
+# %% ../nbs/api/12_scoring.ipynb #4476d5f0
 def scorer_folder(
     model=None,   # None, a scorer's folder, or a run's
 ) -> Path:        # a scorer's folder
@@ -753,7 +753,7 @@ def scorer_folder(
     if not (folder/'model.keras').is_file(): return folder
     return folder/'scorer' if (folder/'scorer'/'scorer.json').is_file() else _from_run(folder)
 
-# %% ../nbs/api/12_scoring.ipynb #00d5cfea
+# %% ../nbs/api/12_scoring.ipynb #111ae387
 class _Seen(NamedTuple):
     "A decoded picture on its way; `image` holds what look_ahead counts as waiting bytes."
     look: Look
@@ -816,7 +816,7 @@ def _features(self: Scorer, looks, maps):
             features = np.concatenate(list(self.network.map(np.split(patches, range(32, len(patches), 32)))))
             yield features, (look.boxes, self._map_values(features)) if maps else None
 
-# %% ../nbs/api/12_scoring.ipynb #907a10d4
+# %% ../nbs/api/12_scoring.ipynb #be35b251
 @patch
 def _result(self: Scorer, seen, scores, attention, values, seconds):
     "A `ScoreResult` from the heads' scores (m,), attention (m, p) and the map's values."
@@ -893,7 +893,7 @@ def __call__(self: Scorer,
     if isinstance(source, (list, tuple)): return list(self.stream(source, maps))
     return next(self.stream([source], maps))
 
-# %% ../nbs/api/12_scoring.ipynb #f15d8fb0
+# %% ../nbs/api/12_scoring.ipynb #9682b7e2
 def seen_area(
     store,   # `FeatureStore`
     ids,     # names of pictures in it
@@ -927,7 +927,7 @@ def _from_run(run):
         return kept
     except ScorerError: return _keep(folder, kept.name, lambda path: run_to_scorer(run, path))
 
-# %% ../nbs/api/12_scoring.ipynb #e34641eb
+# %% ../nbs/api/12_scoring.ipynb #56e37059
 SUFFIXES = '.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.webp', '.tif', '.tiff', '.bmp', '.gif', '.ppm', '.pgm', '.pnm', '.jp2', '.j2k', '.avif'
 
 def _in_folder(folder, recursive):
@@ -953,7 +953,7 @@ def list_files(
         found.update(dict.fromkeys(new))
     return list(found)
 
-# %% ../nbs/api/12_scoring.ipynb #a77e2ced
+# %% ../nbs/api/12_scoring.ipynb #be02112d
 COLUMNS = 'path', 'score', 'std', 'width', 'height', 'patches', 'seconds', 'error'
 
 class Counts(NamedTuple):
@@ -987,7 +987,7 @@ def _read_rows(path):
         if len(values) == len(COLUMNS): rows.append((dict(zip(COLUMNS, values)), at))
     return rows
 
-# %% ../nbs/api/12_scoring.ipynb #e0d20622
+# %% ../nbs/api/12_scoring.ipynb #bb5c0db3
 class Table:
     "A CSV table of scores that grows row by row and is continued after a kill."
     def __init__(self,
@@ -1038,7 +1038,7 @@ class Table:
         try: self.file.close()
         except OSError: pass   # what `add` could not write and has told
 
-# %% ../nbs/api/12_scoring.ipynb #3e0771a1
+# %% ../nbs/api/12_scoring.ipynb #e5b9ef0f
 def _typed(row):
     "A row of the table with numbers as numbers, nothing as None."
     kinds = dict(score=float, std=float, width=int, height=int, patches=int, seconds=float)
@@ -1070,7 +1070,7 @@ def _check_out(out):
     if Path(out).suffix == '.parquet' and not importlib.util.find_spec('pyarrow'):
         raise ScorerError(f"{out}: Parquet needs pyarrow, which is not installed: pip install pyarrow, or write .csv or .json")
 
-# %% ../nbs/api/12_scoring.ipynb #98cbfb98
+# %% ../nbs/api/12_scoring.ipynb #33bb86e9
 def map_name(
     path,   # of a picture
 ) -> str:   # file name of its map
@@ -1138,7 +1138,7 @@ def score_files(
 
 def _under(row, threshold): return bool(threshold is not None and not row['error'] and float(row['score']) < threshold)
 
-# %% ../nbs/api/12_scoring.ipynb #d1a246a3
+# %% ../nbs/api/12_scoring.ipynb #49c73914
 class Tiles:
     "Thumbnails and maps of the lowest-scored pictures, as data URIs, in bounded memory."
     def __init__(self, limit=1000): self.limit, self.tiles = limit, {}
@@ -1180,7 +1180,7 @@ def write_report(
     _write_whole(Path(path), page.encode())
     return Path(path)
 
-# %% ../nbs/api/12_scoring.ipynb #1dedb594
+# %% ../nbs/api/12_scoring.ipynb #5acff43c
 def _pooled(cells, shares, kind):
     "`pool_windows` for Keras tensors (b, r, c, 2*n): features (b, p, 2*n)."
     import keras
@@ -1232,7 +1232,7 @@ def _member_output(member, features, i):
     arrays = {f'head{i}_{k}': a for k, a in member.arrays.items()}
     return _head_output(steps, arrays, features, unroll=True, plain=True)*member.gain + member.offset
 
-# %% ../nbs/api/12_scoring.ipynb #063b5f3b
+# %% ../nbs/api/12_scoring.ipynb #98effce6
 def _require(package, install, what):
     if importlib.util.find_spec(package) is None: raise ScorerError(f'export to {what} needs {package}, which is not installed: pip install {install}')
 
@@ -1269,7 +1269,7 @@ def _write_tflite(model, path):
         return interpreter.get_tensor(interpreter.get_output_details()[0]['index'])
     return run
 
-# %% ../nbs/api/12_scoring.ipynb #57ade755
+# %% ../nbs/api/12_scoring.ipynb #39fd9008
 _WRITERS = dict(keras=('.keras', _write_keras), openvino=('.xml', _write_openvino), onnx=('.onnx', _write_onnx), tflite=('.tflite', _write_tflite))
 _RUNS = dict(
     keras="import keras\nmodel = keras.saving.load_model('$path')\nscore = float(keras.ops.convert_to_numpy(model(pixels))[0, 0])",
