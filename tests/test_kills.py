@@ -69,16 +69,20 @@ def small_config(**settings):
 
 
 def train(table, store, out, started):
-    "Train a small head; it says when it begins, and when it begins to write."
+    "Train a small head; it says when it begins, when it begins to write, and when it has written half, where it rests for a moment."
     from birnn_iqa import training
     from birnn_iqa.datasets import random_splits
     from birnn_iqa.features import FeatureStore
     table = pd.read_pickle(table)   # our own
-    write = training._write_run
+    write, versions = training._write_run, training._versions
     def announced(run):
         started.send('writing')
         write(run)
-    training._write_run = announced
+    def rested():
+        started.send('half written')
+        time.sleep(.2)
+        return versions()
+    training._write_run, training._versions = announced, rested
     started.send('training')
     training.train(FeatureStore(store), table, random_splits(table, 1, val=.2, seed=1)[0], small_config(), out/'run')
 
@@ -151,7 +155,7 @@ def test_killed_scoring_goes_on_where_it_was(pictures, tmp_path, long, record):
     wanted = without_seconds(tmp_path/'whole'/'scores.csv')
     maps, rng, kills, rounds, met, torn = files(tmp_path/'whole'/'maps'), np.random.default_rng(2), 0, 0, 0, 0
     assert ended and len(wanted) == len(maps) == PICTURES
-    while kills < (KILLS if long else FEW):
+    while kills < (KILLS if long else FEW) or not met and kills < KILLS:
         out, rounds, seen = tmp_path/f'out{rounds}', rounds + 1, b''
         while not score(pictures, out, rng.uniform(0, .9*seconds))[0]:   # rows come in sixteens, as the heads judge them
             kills += 1
@@ -197,7 +201,7 @@ def test_killed_training_leaves_no_run_or_a_whole_one(processes, table, store, t
     _, writing = run(processes, train, *job, tmp_path/'again', since='writing')
     wanted, rng = run_values(tmp_path/'whole'/'run'), np.random.default_rng(5)
     assert same_run(run_values(tmp_path/'again'/'run'), wanted)
-    def moments(kills): return dict(seconds=rng.uniform(0, writing), since='writing') if kills % 2 else dict(seconds=rng.uniform(0, seconds))
+    def moments(kills): return (dict(seconds=rng.uniform(0, seconds)), dict(seconds=rng.uniform(0, writing), since='writing'), dict(seconds=0, since='half written'))[kills % 3]
     kills, rounds, partial = 0, 0, 0
     while kills < (KILLS if long else FEW):
         out, rounds = tmp_path/f'out{rounds}', rounds + 1
