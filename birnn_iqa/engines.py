@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['EngineError', 'KerasEngine', 'OpenVINOEngine', 'compile_model', 'save_compiled', 'load_compiled']
 
-# %% ../nbs/api/09_engines.ipynb #54afaa8f
+# %% ../nbs/api/09_engines.ipynb #b776e2d5
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-# %% ../nbs/api/09_engines.ipynb #c7efef51
+# %% ../nbs/api/09_engines.ipynb #3f3e187d
 class EngineError(ValueError):
     "An engine that cannot do what was asked; the message says what can."
 
@@ -33,7 +33,7 @@ def _checked(array, shape, dtype):
     if array.dtype.kind not in 'biuf': raise EngineError(f'input of {array.dtype}; expected numbers')
     return np.ascontiguousarray(array, dtype)
 
-# %% ../nbs/api/09_engines.ipynb #f1bf92f0
+# %% ../nbs/api/09_engines.ipynb #6aede102
 class KerasEngine:
     "Calls a Keras model in inference mode, one thread at a time."
     engine = 'keras'
@@ -49,7 +49,7 @@ class KerasEngine:
         with self._lock: out = self._call(array)
         return tuple(np.asarray(o, np.float32) for o in out) if isinstance(out, (list, tuple)) else np.asarray(out, np.float32)
 
-    def map(self, batches):
+    def map(self, batches, lend=False):
         "Outputs for an iterable of batches, in order."
         return map(self, batches)
 
@@ -88,7 +88,7 @@ def _gpu_seen():
     import tensorflow
     return bool(tensorflow.config.list_physical_devices('GPU'))
 
-# %% ../nbs/api/09_engines.ipynb #5c729e84
+# %% ../nbs/api/09_engines.ipynb #63072c84
 def _openvino():
     "The openvino module; a clear error where it is not installed."
     if importlib.util.find_spec('openvino') is None:
@@ -126,7 +126,7 @@ def _convert(model, input_dtype):
     steps.input().tensor().set_element_type(ov.Type(np.dtype(input_dtype)))
     return steps.build()
 
-# %% ../nbs/api/09_engines.ipynb #ac13587d
+# %% ../nbs/api/09_engines.ipynb #219e81e2
 class OpenVINOEngine:
     "Calls a compiled OpenVINO graph; safe to call from several threads."
     engine = 'openvino'
@@ -148,9 +148,10 @@ class OpenVINOEngine:
         self._free = queue.LifoQueue()
         for _ in range(self.streams): self._free.put(self._compiled.create_infer_request())
 
-    def _outputs(self, request):
-        "Copies of a finished request's outputs."
-        out = tuple(np.array(request.get_output_tensor(i).data) for i in range(len(self._compiled.outputs)))
+    def _outputs(self, request, lend=False):
+        "A finished request's outputs: copies, or the memory that its next run will write to."
+        out = tuple(request.get_output_tensor(i).data for i in range(len(self._compiled.outputs)))
+        if not lend: out = tuple(np.array(o) for o in out)
         return out[0] if len(out) == 1 else out
 
     def __call__(self, array):
@@ -162,27 +163,31 @@ class OpenVINOEngine:
             return self._outputs(request)
         finally: self._free.put(request)
 
-    def map(self, batches):
-        "Outputs for an iterable of batches, in order; the next batch is made while the network works on the last."
-        idle = [self._compiled.create_infer_request() for _ in range(self.streams + 1)]
+    def map(self, batches, lend=False):
+        """Outputs for an iterable of batches, in order; the next batches are made while the network works on the last ones.
+
+        With `lend`, an output is the network's own memory, good until the next one is asked for: large maps need no copy.
+        """
+        idle = [self._compiled.create_infer_request() for _ in range(self.streams + 2)]
         running = deque()
         try:
             for batch in batches:
                 array = _checked(batch, self.input_shape, self.input_dtype)
-                if not idle: yield self._finish(running, idle)
+                if not idle: yield from self._finish(running, idle, lend)
                 request = idle.pop()
                 request.start_async([array], share_inputs=True)
                 running.append((request, array))
-            while running: yield self._finish(running, idle)
+            while running: yield from self._finish(running, idle, lend)
         finally:
             for request, _ in running: request.wait()
 
-    def _finish(self, running, idle):
-        "Wait for the oldest running request; its outputs."
+    def _finish(self, running, idle, lend):
+        "Wait for the oldest running request; its outputs. It rests until they are used."
         request, _ = running[0]
         request.wait()
-        idle.append(running.popleft()[0])
-        return self._outputs(request)
+        running.popleft()
+        yield self._outputs(request, lend)
+        idle.append(request)
 
     def describe(self):
         "What computes, as a dictionary of strings and numbers."
@@ -190,7 +195,7 @@ class OpenVINOEngine:
         return dict(engine=self.engine, version=importlib.metadata.version('openvino'), precision=self.precision, device='cpu',
                     threads=int(get('INFERENCE_NUM_THREADS')), streams=self.streams, input_dtype=str(self.input_dtype))
 
-# %% ../nbs/api/09_engines.ipynb #77b5a468
+# %% ../nbs/api/09_engines.ipynb #64e9ee5f
 def compile_model(
     model,           # a keras.Model with one input
     engine='auto',   # 'keras', 'openvino', or 'auto': Keras on a GPU that it sees, else OpenVINO where it can be had, else Keras
@@ -213,7 +218,7 @@ def compile_model(
     if engine == 'keras': return KerasEngine(model, precision, input_dtype)
     return OpenVINOEngine(_convert(model, input_dtype), precision, threads, cache_dir, streams)
 
-# %% ../nbs/api/09_engines.ipynb #c86b3eec
+# %% ../nbs/api/09_engines.ipynb #97e4eb0d
 def save_compiled(
     model,            # a keras.Model with one input, or an OpenVINO graph
     path,             # file to write, ending in .xml; .bin and .json are written beside it

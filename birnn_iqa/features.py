@@ -9,7 +9,7 @@ __all__ = ['ALIGN', 'LAYOUT', 'FORMAT', 'TILE', 'MARGIN', 'BAD_PICTURE', 'never_
            'pad_rows', 'FeatureExtractor', 'Picture', 'cut_into_batches', 'mirror_to_cells', 'tiles', 'pool_windows',
            'look_ahead', 'StoreWriter', 'list_pictures', 'ExtractionError', 'write_errors']
 
-# %% ../nbs/api/10_features.ipynb #edf26df1
+# %% ../nbs/api/10_features.ipynb #66da495d
 import csv, hashlib, io, json, mmap, os, queue, threading, time, warnings, zlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -20,11 +20,11 @@ import numpy as np
 from fastcore.basics import patch
 from tqdm import tqdm
 
-# %% ../nbs/api/10_features.ipynb #d95eec55
+# %% ../nbs/api/10_features.ipynb #631870f8
 from .images import MAX_PIXELS, _open_regular, load_image
 from .patches import fit_patch, patch_grid
 
-# %% ../nbs/api/10_features.ipynb #fd2539f4
+# %% ../nbs/api/10_features.ipynb #5bcaa6da
 def never_zero(
     features,   # (p, d), changed in place
 ) -> np.ndarray:  # the same array
@@ -45,7 +45,7 @@ def to_half(
         raise ValueError(f"{name}: largest feature is {largest}; half precision holds finite values up to 65504. Scale the network's output.")
     return never_zero(features.astype(np.float16))
 
-# %% ../nbs/api/10_features.ipynb #4ac69caf
+# %% ../nbs/api/10_features.ipynb #c387b418
 class Source(NamedTuple):
     "What a picture's file was when it was read: a digest of its bytes and the file system's word on it."
     content: str = ''   # BLAKE2b of the file's bytes, 128 bits in hexadecimal; '' where there is no file
@@ -65,7 +65,7 @@ def read_picture_file(path) -> tuple:  # the file's bytes, their `Source`
         content = file.read()
     return content, Source(content_digest(content), before)
 
-# %% ../nbs/api/10_features.ipynb #a33cdb0a
+# %% ../nbs/api/10_features.ipynb #67c98e06
 ALIGN = 64   # bytes; features and boxes start at multiples of it
 
 def _aligned(n): return -(-n // ALIGN) * ALIGN
@@ -85,7 +85,7 @@ class Record(NamedTuple):
     @property
     def end(self) -> int: return self.boxes_at + _aligned(16 * self.patches)
 
-# %% ../nbs/api/10_features.ipynb #b7a91d72
+# %% ../nbs/api/10_features.ipynb #386f6ace
 def index_line(record: Record) -> bytes:
     body = json.dumps(record._asdict(), separators=(',', ':')).encode()
     return b'%08x %s\n' % (zlib.crc32(body), body)
@@ -99,7 +99,7 @@ def parse_line(line: bytes):  # `Record`, or None where the checksum does not ma
     except (ValueError, TypeError, KeyError, RecursionError): return None
     return record if isinstance(record.id, str) and all(type(n) is int and n >= 0 for n in record[1:5]) else None
 
-# %% ../nbs/api/10_features.ipynb #18ca7d8b
+# %% ../nbs/api/10_features.ipynb #aad8d40c
 def read_index(
     content: bytes,   # of the index file
 ) -> tuple:  # list of `Record`; length in bytes up to the last whole line; numbers of the damaged lines before it
@@ -113,7 +113,7 @@ def read_index(
         end = at
     return records, end, [number for at, number in damaged if at < end]
 
-# %% ../nbs/api/10_features.ipynb #d8c502c3
+# %% ../nbs/api/10_features.ipynb #9c336a50
 class StoreError(OSError):
     "A feature store that is damaged, missing, or cannot be written."
 
@@ -123,7 +123,7 @@ class StoreKeyError(StoreError, ValueError):
 class StoreLockedError(StoreError):
     "A feature store that another process is writing."
 
-# %% ../nbs/api/10_features.ipynb #c24da084
+# %% ../nbs/api/10_features.ipynb #1d37c27d
 LAYOUT = 1   # of the files; a change in how they are written raises it
 
 def compare_keys(
@@ -134,7 +134,7 @@ def compare_keys(
     return [f"{name}: stored {stored.get(name)!r}, asked for {asked.get(name)!r}"
             for name in sorted({*stored, *asked}) if stored.get(name) != asked.get(name)]
 
-# %% ../nbs/api/10_features.ipynb #9c99f608
+# %% ../nbs/api/10_features.ipynb #c9281395
 def _plain(key): return json.loads(json.dumps(key))   # as it will be read back: tuples are lists
 
 def write_key(folder, key):
@@ -155,7 +155,7 @@ def read_key(folder):
         raise StoreError(f"{folder}: written in layout {content.get('layout')}; this version reads layout {LAYOUT}. Extract again into another folder.")
     return content['key']
 
-# %% ../nbs/api/10_features.ipynb #dd3cea36
+# %% ../nbs/api/10_features.ipynb #e88d5679
 def _try_lock(file):
     try: import fcntl
     except ImportError:
@@ -177,7 +177,7 @@ def lock_folder(
             raise StoreLockedError(f"{folder}: another process is writing this feature store. Wait for it to end, or extract into another folder.") from None
         return file
 
-# %% ../nbs/api/10_features.ipynb #3f7fd4d4
+# %% ../nbs/api/10_features.ipynb #0dba3952
 class FeatureStore:
     "Every picture's features, computed once: an append-only file of half-precision numbers and its index."
     _files = ()   # lock, data, index; the latter two only in a writer
@@ -220,7 +220,7 @@ class FeatureStore:
         widths = sorted({r.width for r in self._records.values()})
         return f"FeatureStore({str(self.dir)!r}: {len(self):,} pictures, d={widths[0] if widths else '?'}, {self.end/2**20:,.1f} MiB)"
 
-# %% ../nbs/api/10_features.ipynb #15eb1b77
+# %% ../nbs/api/10_features.ipynb #2cfc7ae2
 @patch
 def _begin(self: FeatureStore, key, wait):
     "Take the writer's lock and make the files that are not there yet."
@@ -235,7 +235,7 @@ def _begin(self: FeatureStore, key, wait):
     except OSError as error:
         raise StoreError(f"{self.dir}: cannot write a feature store here ({error.strerror or error}).") from error
 
-# %% ../nbs/api/10_features.ipynb #bcae0102
+# %% ../nbs/api/10_features.ipynb #ba97e9ba
 @patch
 def _load(self: FeatureStore):
     "Read the index; a writer also makes both files end where the last committed record ends."
@@ -267,7 +267,7 @@ def _cut(self: FeatureStore, lengths):
     except OSError as error:
         raise StoreError(f"{self.dir}: cannot write to this feature store ({error.strerror or error}).") from error
 
-# %% ../nbs/api/10_features.ipynb #0c541f59
+# %% ../nbs/api/10_features.ipynb #da363bf7
 def _write_all(file, content):
     view = memoryview(content)
     while view: view = view[file.write(view):]
@@ -288,7 +288,7 @@ def _commit(self: FeatureStore, data, lines):
             file.seek(length)
         raise StoreError(f"{self.dir}: writing features failed ({error.strerror or error}). The {len(self):,} pictures stored before are whole; make room and extract again.") from error
 
-# %% ../nbs/api/10_features.ipynb #bceb3144
+# %% ../nbs/api/10_features.ipynb #ace1d536
 @patch
 def add_many(self: FeatureStore,
     items,   # of (id, features (p, d), boxes (p, 4), `Source`)
@@ -319,7 +319,7 @@ def add(self: FeatureStore,
     "Commit one picture: when this returns, its features outlive a kill."
     self.add_many([(id, features, boxes, source)])
 
-# %% ../nbs/api/10_features.ipynb #11fcb673
+# %% ../nbs/api/10_features.ipynb #de2e6839
 @patch
 def record(self: FeatureStore, id) -> Record:
     "Where a picture lies and what it was computed from; KeyError where it is not stored."
@@ -344,7 +344,7 @@ def boxes(self: FeatureStore, id) -> np.ndarray:  # int32 (p, 4): y0, x0, y1, x1
     r = self.record(id)
     return self._view(r.boxes_at, np.int32, (r.patches, 4))
 
-# %% ../nbs/api/10_features.ipynb #accd0a52
+# %% ../nbs/api/10_features.ipynb #81551016
 def pad_rows(
     arrays,   # n arrays (p, d), p differing from one to the next
 ) -> np.ndarray:  # (n, p, d), p the largest; rows of zeros are padding
@@ -362,14 +362,14 @@ def batch(self: FeatureStore,
     if not ids: raise ValueError(f"{self.dir}: a batch of no pictures; expected at least one name.")
     return pad_rows([self[id] for id in ids])
 
-# %% ../nbs/api/10_features.ipynb #e77db9e1
+# %% ../nbs/api/10_features.ipynb #7530b97d
 @patch
 def verify(self: FeatureStore) -> list:  # names of the pictures whose stored numbers are not what was written
     "Read everything and compare checksums: for a copy that travelled over doubtful disks."
     return [r.id for r in self._records.values()
             if zlib.crc32(self._view(r.at, np.uint8, (1, r.end - r.at))) != r.crc]
 
-# %% ../nbs/api/10_features.ipynb #6d47fca7
+# %% ../nbs/api/10_features.ipynb #e4fc8fbd
 @patch
 def is_current(self: FeatureStore,
     id,             # the picture's name
@@ -387,7 +387,7 @@ def is_current(self: FeatureStore,
         self._records[r.id] = r
     return True
 
-# %% ../nbs/api/10_features.ipynb #104b1b56
+# %% ../nbs/api/10_features.ipynb #588b789b
 FORMAT = 1   # of the features themselves; a change in what they are raises it
 
 class FeatureExtractor:
@@ -407,6 +407,7 @@ class FeatureExtractor:
         *,
         preprocess='auto',          # for a model: the base whose preprocessing its pixels want, None for raw pixels
         threads=None,               # of the network; None: as many as the engine finds best
+        streams=None,               # batches that OpenVINO works on side by side; None: one, or one a core where `extract` has many pictures
         max_pixels=MAX_PIXELS,      # a larger picture is refused
     ):
         for name, value, known in (('mode', mode, ('patches', 'dense')), ('small', small, ('error', 'resize'))):
@@ -416,7 +417,7 @@ class FeatureExtractor:
         size = size or (getattr(base, 'input_shape', None) or [None, 224])[1] or 224
         self.size = (size, size) if np.isscalar(size) else tuple(size)
         self.mode, self.overlapping, self.order, self.small = mode, overlapping, order, small
-        self.engine, self.precision, self.batch_size, self.threads = engine, precision, batch_size, threads
+        self.engine, self.precision, self.batch_size, self.threads, self.streams = engine, precision, batch_size, threads, streams
         if mode == 'dense' and max(self.size) > 1024: raise ValueError(f"size={size} in dense mode; expected at most 1024")
         patch_grid(*self.size, self.size, overlapping, order)   # refuses a grid that cannot be before anything is built
         self.kind = features or ('multilevel' if isinstance(base, str) else 'avg')
@@ -435,7 +436,7 @@ class FeatureExtractor:
 
     def __repr__(self): return f"FeatureExtractor({', '.join(f'{k}={v!r}' for k, v in self.key.items() if k not in ('format', 'weights'))})"
 
-# %% ../nbs/api/10_features.ipynb #8d115897
+# %% ../nbs/api/10_features.ipynb #535d4ac5
 @patch
 def _build(self: FeatureExtractor, base, weights, preprocess) -> dict:   # the network's part of the key
     "Build the network, not yet compiled."
@@ -454,9 +455,9 @@ def _compile(self: FeatureExtractor, raw):
     if self.mode == 'dense': model = cell_model(self.model, features=self.kind, preprocess=preprocess)
     else: model = feature_model(self.model, features=self.kind, input_shape=(*self.size, 3), preprocess=preprocess)
     self.width = model.output_shape[-1]
-    return compile_model(model, self.engine, self.precision, self.threads, input_dtype='uint8' if raw else 'float32')
+    return compile_model(model, self.engine, self.precision, self.threads, input_dtype='uint8' if raw else 'float32', streams=self.streams)
 
-# %% ../nbs/api/10_features.ipynb #face80a1
+# %% ../nbs/api/10_features.ipynb #00dd758f
 class Picture(NamedTuple):
     "A decoded picture on its way to the network."
     id: str
@@ -484,7 +485,7 @@ def cut_into_batches(
                 batch, parts, fill = None, [], 0
     if fill: yield batch[:fill], parts
 
-# %% ../nbs/api/10_features.ipynb #f6d173a5
+# %% ../nbs/api/10_features.ipynb #21ec342c
 @patch
 def _patchwise(self: FeatureExtractor, pictures):
     "Yield (Picture, features (p, d)), the network seeing full batches of patches."
@@ -501,12 +502,12 @@ def _patchwise(self: FeatureExtractor, pictures):
                 yield picture, np.concatenate(rows)
                 rows = []
 
-# %% ../nbs/api/10_features.ipynb #16dec5a1
+# %% ../nbs/api/10_features.ipynb #45214e34
 def mirror_to_cells(image, cell=32):
     "A picture whose sides are multiples of `cell`, filled up with its own mirror image at the bottom and the right."
     return np.pad(image, [(0, -side % cell) for side in image.shape[:2]] + [(0, 0)], mode='symmetric')
 
-# %% ../nbs/api/10_features.ipynb #c3d5d29c
+# %% ../nbs/api/10_features.ipynb #67c4d701
 TILE, MARGIN = 2048, 256   # pixels, multiples of 32
 
 def tiles(
@@ -519,7 +520,7 @@ def tiles(
     tops = range(0, max(1, side - TILE + step), step)
     return list(tops), np.clip((starts - MARGIN)//step, 0, len(tops) - 1)
 
-# %% ../nbs/api/10_features.ipynb #11b59fa1
+# %% ../nbs/api/10_features.ipynb #696b0b08
 @patch
 def _views(self: FeatureExtractor, picture):
     "Yield (corner (y, x), numbers of the patches that are read from it, pixels (1, h, w, 3)) of each tile of a picture."
@@ -554,7 +555,7 @@ def _densely(self: FeatureExtractor, pictures):
             for corner, chosen, pixels in self._views(picture):
                 sent.append((picture, corner, chosen))
                 yield pixels
-    for cells in self.network.map(views()):
+    for cells in self.network.map(views(), lend=True):   # pooled before the next is asked for
         picture, corner, chosen = sent.popleft()
         windows = pool_windows(cells[0], picture.boxes[chosen] - np.tile(corner, 2), self.kind)
         rows.update(zip(chosen, windows))
@@ -562,7 +563,7 @@ def _densely(self: FeatureExtractor, pictures):
             yield picture, np.stack([rows[i] for i in range(len(rows))])
             rows = {}
 
-# %% ../nbs/api/10_features.ipynb #344ea2b0
+# %% ../nbs/api/10_features.ipynb #ab880017
 @patch
 def _picture(self: FeatureExtractor, image, id='', source=Source()) -> Picture:
     "A decoded picture with its grid; ValueError where it is smaller than a patch, unless such are resized."
@@ -580,7 +581,7 @@ def features(self: FeatureExtractor,
     (picture, features), = self._compute([self._picture(load_image(image, self.max_pixels))])
     return features, picture.boxes
 
-# %% ../nbs/api/10_features.ipynb #375f1672
+# %% ../nbs/api/10_features.ipynb #52abaf85
 def look_ahead(
     function,    # of an item
     items,       # a sequence
@@ -598,7 +599,7 @@ def look_ahead(
         while waiting: yield waiting.popleft()
     finally: pool.shutdown(cancel_futures=True)
 
-# %% ../nbs/api/10_features.ipynb #1fe0c60b
+# %% ../nbs/api/10_features.ipynb #cc0c683a
 class StoreWriter(threading.Thread):
     "A thread that commits pictures to a store while the network goes on; a context that ends when all are written."
     def __init__(self, store):
@@ -627,7 +628,7 @@ class StoreWriter(threading.Thread):
         self.join()
         if self.error and kind is None: raise self.error
 
-# %% ../nbs/api/10_features.ipynb #643346ae
+# %% ../nbs/api/10_features.ipynb #d113b507
 def list_pictures(
     table,   # labels table with columns image_id and path, dict {name: path}, or list of paths
 ) -> dict:   # {name: path}
@@ -640,7 +641,7 @@ def list_pictures(
         if files.setdefault(str(id), path) != path: raise ValueError(f"picture {id!r} names two files, {files[str(id)]} and {path}; expected a name for each")
     return files
 
-# %% ../nbs/api/10_features.ipynb #56bedd08
+# %% ../nbs/api/10_features.ipynb #9a25b736
 class ExtractionError(ValueError):
     "Pictures of which no features could be computed."
 
@@ -657,7 +658,7 @@ def errors(self: FeatureStore) -> dict:  # {name: what was wrong}
     if not (self.dir/'errors.csv').exists(): return {}
     with open(self.dir/'errors.csv', newline='', encoding='utf-8', errors='surrogateescape') as file: return dict(list(csv.reader(file))[1:])
 
-# %% ../nbs/api/10_features.ipynb #88682d25
+# %% ../nbs/api/10_features.ipynb #853ab353
 BAD_PICTURE = OSError, ValueError, MemoryError   # what a picture can be guilty of
 
 @patch
@@ -681,7 +682,7 @@ def _outdated(self: FeatureExtractor, store, files, digest, errors) -> list:  # 
         except OSError as error: errors[id] = str(error)
     return outdated
 
-# %% ../nbs/api/10_features.ipynb #4cbb9bac
+# %% ../nbs/api/10_features.ipynb #2c48c5b8
 @patch
 def extract(self: FeatureExtractor,
     table,            # labels table (image_id, path), dict {name: path}, or list of paths
@@ -696,7 +697,7 @@ def extract(self: FeatureExtractor,
     files, errors = list_pictures(table), {}
     with FeatureStore(store_dir, self.key, 'a', wait) as store:
         todo = self._outdated(store, files, digest, errors)
-        if todo: self.network   # compiled before the first picture is read
+        if todo: self._ready(len(todo))   # before the first picture is read
         bar = tqdm(total=len(files), initial=len(files) - len(todo), desc='features', unit='picture', disable={True: None, 'always': False}.get(progress, True))
         with bar, StoreWriter(store) as writer:
             for picture, features in self._compute(self._decoded(todo, decoders, errors, bar)):
@@ -706,6 +707,12 @@ def extract(self: FeatureExtractor,
         write_errors(store.dir, errors)
     if errors: self._report(errors, len(files), store_dir, strict)
     return FeatureStore(store_dir, self.key)
+
+@patch
+def _ready(self: FeatureExtractor, pictures):
+    "Compile the network; for many pictures so that each core works on a batch of its own, and none waits for another."
+    if self.streams is None and pictures >= 32 and 'network' not in vars(self): self.streams = min(4, self.threads or os.cpu_count() or 1)
+    self.network
 
 @patch
 def _decoded(self: FeatureExtractor, todo, decoders, errors, bar):
@@ -723,7 +730,7 @@ def _report(self: FeatureExtractor, errors, total, folder, strict):
     if strict: raise ExtractionError(message)
     warnings.warn(message)
 
-# %% ../nbs/api/10_features.ipynb #34d46a09
+# %% ../nbs/api/10_features.ipynb #fe74f5c0
 @patch
 def predict(self: FeatureExtractor,
     patches,     # (p, h, w, 3) or (n, p, h, w, 3): uint8 raw, or float preprocessed for the base
@@ -742,7 +749,7 @@ def predict(self: FeatureExtractor,
         if len(rows): out[rows] = never_zero(network(flat[rows]))
     return out.reshape(*patches.shape[:-3], -1)
 
-# %% ../nbs/api/10_features.ipynb #cc462f15
+# %% ../nbs/api/10_features.ipynb #0277e28b
 @patch
 def predict_generator(self: FeatureExtractor,
     generator,        # `DataGenerator`, or a sequence of batches X or (X, y), X (b, p, h, w, 3)

@@ -32,7 +32,7 @@ class Statistics:
         patches = patches.astype(np.float32)
         return np.concatenate([patches.mean((1, 2)), patches.std((1, 2))], axis=1)
 
-    def map(self, batches): return map(self, batches)
+    def map(self, batches, lend=False): return map(self, batches)
 
 
 def extractor(): return ChannelStatistics('statistics', size=32, overlapping=0.5, batch_size=7)
