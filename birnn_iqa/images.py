@@ -6,20 +6,21 @@
 __all__ = ['FORMATS', 'MAX_PIXELS', 'example_names', 'example_path', 'ImageError', 'load_image', 'image_size', 'example_image',
            'resize_image']
 
-# %% ../nbs/api/00_images.ipynb #89b005f4
+# %% ../nbs/api/00_images.ipynb #95fe1670
 import io
 import math
 import os
 import stat
+import threading
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-# %% ../nbs/api/00_images.ipynb #b25727dd
+# %% ../nbs/api/00_images.ipynb #eece9437
 import numpy as np
 from PIL import Image, ImageCms
 
-# %% ../nbs/api/00_images.ipynb #25e80dfb
+# %% ../nbs/api/00_images.ipynb #014dd9dd
 _EXAMPLES = {
     'astronaut': 'skimage/data/astronaut.png', 'chelsea': 'skimage/data/chelsea.png', 'coffee': 'skimage/data/coffee.png',
     'rocket': 'skimage/data/rocket.jpg', 'china': 'sklearn/datasets/images/china.jpg', 'flower': 'sklearn/datasets/images/flower.jpg',
@@ -39,7 +40,7 @@ def example_path(name: str # one of `example_names()`
     package, rest = _EXAMPLES[name].split('/', 1)
     return Path(find_spec(package).origin).parent/rest
 
-# %% ../nbs/api/00_images.ipynb #f7c76df7
+# %% ../nbs/api/00_images.ipynb #7ba1ac11
 class ImageError(OSError):
     "A picture that can't be read; the message names it and says what to do."
 
@@ -56,7 +57,7 @@ def _name(source):
     if name is None or isinstance(source, (bytes, bytearray, memoryview)): return f'<{type(source).__name__}>'
     return _plain(os.fsdecode(name) if isinstance(name, (str, bytes, os.PathLike)) else str(name)) or "''"
 
-# %% ../nbs/api/00_images.ipynb #cc4bad5f
+# %% ../nbs/api/00_images.ipynb #4e1c8c6d
 def _open_regular(path):
     "The regular file at `path`, opened for reading bytes without ever waiting for it."
     try: fd = os.open(path, os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_CLOEXEC', 0) | getattr(os, 'O_BINARY', 0))
@@ -71,7 +72,7 @@ def _open_regular(path):
     kind = 'a folder' if stat.S_ISDIR(mode) else 'a pipe' if stat.S_ISFIFO(mode) else 'not a regular file'
     raise ImageError(f'{_name(path)}: is {kind}, not a picture; pass a picture file')
 
-# %% ../nbs/api/00_images.ipynb #8155338c
+# %% ../nbs/api/00_images.ipynb #62de4005
 FORMATS = 'JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP', 'GIF', 'PPM', 'JPEG2000', 'AVIF'
 MAX_PIXELS = 200_000_000
 
@@ -87,7 +88,7 @@ def _check_size(name, width, height, max_pixels):
         raise ImageError(f'{name}: {width}×{height} pixels is more than max_pixels={max_pixels:,}; '
                          'pass a larger max_pixels if you trust the file and have the memory')
 
-# %% ../nbs/api/00_images.ipynb #ba219639
+# %% ../nbs/api/00_images.ipynb #8648c843
 def _header(fp, name, max_pixels):
     "The Pillow image (or `_TiffPage`) at `fp` with its header read, its size checked and no pixel decoded."
     prefix = fp.read(16)
@@ -107,7 +108,7 @@ def _header(fp, name, max_pixels):
         return im
     raise ImageError(f'{name}: not a picture (it starts with {prefix[:12]!r}); convert it to one of {", ".join(FORMATS)}')
 
-# %% ../nbs/api/00_images.ipynb #f2c214db
+# %% ../nbs/api/00_images.ipynb #b9c378cc
 class _TiffPage:
     "The first page of a TIFF that Pillow can't read, with the few names of a Pillow image that are needed until it is decoded."
     format = 'TIFF'
@@ -136,7 +137,7 @@ class _TiffPage:
         values = _to_8bit(np.moveaxis(values, 0, -1) if values.ndim == 3 and values.shape[-1] != self.samples else values)
         return Image.fromarray(255 - values if self.page.photometric == 0 else np.ascontiguousarray(values))
 
-# %% ../nbs/api/00_images.ipynb #770881e0
+# %% ../nbs/api/00_images.ipynb #5dc90c0f
 def _to_8bit(values: np.ndarray) -> np.ndarray:
     "Pixels of any depth as `uint8`; a `ValueError` for NaN, infinity and unknown scales."
     if values.dtype == np.uint8: return values
@@ -149,7 +150,7 @@ def _to_8bit(values: np.ndarray) -> np.ndarray:
     if scale is None: raise _PixelError(f'its largest value is {top:g}, and no scale beyond 65535 is known; rescale it to 0-1 or 0-255')
     return (np.clip(values, 0, None)*(255/scale) + .5).astype(np.uint8)
 
-# %% ../nbs/api/00_images.ipynb #d94fbc27
+# %% ../nbs/api/00_images.ipynb #7d0ba20c
 def _transform(mode, profile):
     "Colour transform from `profile` to sRGB for pixels of `mode`; None where it would change nothing."
     transform = ImageCms.buildTransform(profile, ImageCms.createProfile('sRGB'), mode, 'RGB', ImageCms.Intent.RELATIVE_COLORIMETRIC,
@@ -171,7 +172,7 @@ def _to_srgb(im, icc):
     except (ImageCms.PyCMSError, OSError): return im.convert('RGB')
     return im if transform is None else ImageCms.applyTransform(im, transform)
 
-# %% ../nbs/api/00_images.ipynb #ffa2fed1
+# %% ../nbs/api/00_images.ipynb #8885d7fd
 def _flatten(im):
     "`im` of any Pillow mode as an sRGB picture on white."
     icc, deep = im.info.get('icc_profile'), im.mode in ('I', 'F') or im.mode.startswith('I;16')
@@ -194,7 +195,7 @@ def _flatten(im):
     white.paste(rgb, mask=alpha)
     return white
 
-# %% ../nbs/api/00_images.ipynb #d22026a2
+# %% ../nbs/api/00_images.ipynb #75db0fdc
 _UPRIGHT = {1: lambda a: a, 2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1],
             5: lambda a: a.swapaxes(0, 1), 6: lambda a: np.rot90(a, -1), 7: lambda a: a[::-1, ::-1].swapaxes(0, 1), 8: lambda a: np.rot90(a)}
 
@@ -205,7 +206,7 @@ def _orientation(im):
     except Exception: return 1  # Pillow's EXIF reader fails in many ways on broken EXIF
     return value if isinstance(value, int) and value in _UPRIGHT else 1
 
-# %% ../nbs/api/00_images.ipynb #e87189d9
+# %% ../nbs/api/00_images.ipynb #ea73a27b
 def _array(im):
     "A Pillow RGB image as a writeable array, copied strip by strip."
     width, height = im.size
@@ -235,6 +236,16 @@ def _opened(source, max_pixels):
     else:
         with _open_regular(source) as fp: yield _header(fp, _name(source), max_pixels)
 
+_LIMIT = threading.Lock()
+
+def _make_room(im):
+    "Let Pillow hold a TIFF beyond its own limit, which is one for the whole process; its size was checked by `max_pixels`."
+    if im.format != 'TIFF' or not hasattr(im, 'load_prepare') or math.prod(im.size) <= (Image.MAX_IMAGE_PIXELS or math.inf): return
+    with _LIMIT:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try: im.load_prepare()
+        finally: Image.MAX_IMAGE_PIXELS = limit
+
 @contextmanager
 def _named_errors(source):
     "Whatever a decoder raises becomes an `ImageError` that names `source`."
@@ -249,7 +260,7 @@ def _named_errors(source):
     except Exception as e:  # decoders meet damaged files in every way Python can fail
         raise ImageError(f'{_name(source)}: could not be decoded ({_plain(f"{type(e).__name__}: {e}")}); the file is damaged or cut short: get another copy') from e
 
-# %% ../nbs/api/00_images.ipynb #1731604e
+# %% ../nbs/api/00_images.ipynb #ca6f8ed0
 def load_image(source, # path, encoded bytes, binary file object, Pillow image, or uint8 array (H,W), (H,W,3) or (H,W,4)
                max_pixels: int = MAX_PIXELS, # most pixels (height times width) that the header may promise
                draft: tuple = None # least (height, width) wanted: a larger JPEG is decoded at 1/2, 1/4 or 1/8 of its size
@@ -263,11 +274,13 @@ def load_image(source, # path, encoded bytes, binary file object, Pillow image, 
         turn = _orientation(im)
         if draft is not None and im.format == 'JPEG': im.draft(None, tuple(draft)[::-1] if turn < 5 else tuple(draft))
         if isinstance(im, _TiffPage): im = im.decode()
-        else: im.load()
+        else:
+            _make_room(im)
+            im.load()
         if im.format == 'TIFF': turn = _orientation(im)  # Pillow turns TIFFs while decoding
         return np.ascontiguousarray(_UPRIGHT[turn](_array(_flatten(im))))
 
-# %% ../nbs/api/00_images.ipynb #fae057d5
+# %% ../nbs/api/00_images.ipynb #526b59fc
 def image_size(source # as for `load_image`
               ) -> tuple: # (height, width) in pixels of the upright picture
     "Size of a picture from its header, without decoding it; `ImageError` as from `load_image`."
@@ -277,7 +290,7 @@ def image_size(source # as for `load_image`
         width, height = tags.get(256, width), tags.get(257, height)  # a TIFF's Pillow size may be turned already
         return (height, width) if _orientation(im) < 5 else (width, height)
 
-# %% ../nbs/api/00_images.ipynb #4307a755
+# %% ../nbs/api/00_images.ipynb #a4e4428b
 def example_image(name: str = 'astronaut' # one of `example_names()`
                  ) -> np.ndarray: # uint8 (H,W,3)
     "A photograph that scikit-image or scikit-learn ships."

@@ -19,6 +19,7 @@ def record(request):
     def keep(**figures):
         if not LONG: return
         known = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
-        known[f'tests/{request.path.name}::{request.node.originalname}'] = figures
+        name = f'tests/{request.path.name}::{request.node.originalname}'
+        known[name] = known.get(name, {}) | figures
         FIGURES.write_text(json.dumps(dict(sorted(known.items())), indent=1) + '\n')
     return keep
