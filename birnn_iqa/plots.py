@@ -184,7 +184,7 @@ def quality_map(
     if colorbar: ax.figure.colorbar(layer, ax=ax, label=label, shrink=.85)
     return ax
 
-# %% ../nbs/api/13_plots.ipynb #c7ce30dd
+# %% ../nbs/api/13_plots.ipynb #0897680e
 def significance_matrix(
     result,    # `metrics.Pairwise`: names (k,), corrected p-values (k,k), advantages (k,k)
     alpha=.05, # p-values below it count as a difference
@@ -192,8 +192,8 @@ def significance_matrix(
 ) -> plt.Axes: # a k by k image and k(k-1) p-values
     "Every system against every other: better, worse or not told apart"
     names, p, gain = result
-    k = len(names)
-    ax = _axes(ax, (2.2 + .7 * k, 1.2 + .5 * k))
+    k, longest = len(names), max(map(len, names))
+    ax = _axes(ax, (1.7 + .6 * k + .08 * longest, .6 + .45 * k + .045 * longest))
     verdict = np.where(np.nan_to_num(p, nan=1.) < alpha, np.sign(gain), 0)
     colors = (PALETTE[1], '.85', PALETTE[5])
     ax.imshow(np.ma.masked_array(verdict, np.eye(k, dtype=bool)), cmap=ListedColormap(colors), vmin=-1, vmax=1, aspect='auto')
@@ -274,22 +274,22 @@ def beside_published(
     both['splits'] = both.splits.fillna(0).astype(int)
     return both[[*key, 'ours', 'lo', 'hi', 'splits', 'published', 'difference', 'source', 'note']]
 
-# %% ../nbs/api/13_plots.ipynb #9c9de374
+# %% ../nbs/api/13_plots.ipynb #95ae5cae
 def published_dots(
     compared,      # table of `beside_published`
     metric='srocc', # its metric, for the label
     ax=None        # Axes to draw on; None: a new figure
-) -> plt.Axes: # a row a (database, system): filled dot and interval ours, open diamond published
+) -> plt.Axes: # a row a system (and database, where there are several): filled dot and interval ours, open diamond published
     "Our medians and intervals beside published numbers, one row a system; an asterisk marks a published number with a note"
     _columns(compared, ['database', 'system', 'ours', 'lo', 'hi', 'published', 'note'], 'the comparison')
-    ax, y = _axes(ax, (6, 1 + .3 * len(compared))), np.arange(len(compared))
+    ax, y = _axes(ax, (6.5, 1.2 + .3 * len(compared))), np.arange(len(compared))
     ax.hlines(y, compared.ours, compared.published, color='.8', lw=1)
     ax.hlines(y, compared.lo, compared.hi, color=PALETTE[0], lw=3, alpha=.5)
     ax.plot(compared.ours, y, 'o', color=PALETTE[0], label='ours: median and 95 % interval')
     ax.plot(compared.published, y, 'D', mfc='none', color=PALETTE[3], label='published')
-    noted = compared.note.fillna('').astype(bool)
-    ax.set_yticks(y, [f"{row.system}, {row.database}{' *' if mark else ''}" for row, mark in zip(compared.itertuples(), noted)])
+    noted, several = compared.note.fillna('').astype(bool), compared.database.nunique() > 1
+    ax.set_yticks(y, [row.system + f', {row.database}' * several + ' *' * mark for row, mark in zip(compared.itertuples(), noted)])
     ax.invert_yaxis()
     ax.set_xlabel(_NAMES.get(metric, metric) + (f" (* {', '.join(dict.fromkeys(compared.note[noted]))})" if noted.any() else ''))
-    ax.legend(frameon=False, bbox_to_anchor=(1, 1), loc='upper left')
+    ax.legend(frameon=False, bbox_to_anchor=(1, 1), loc='lower right', ncols=2)
     return ax
