@@ -6,7 +6,7 @@
 __all__ = ['AREA', 'LONGEST', 'STEPS', 'ROWWISE', 'CELL', 'FORMAT', 'MAP_SIZE', 'MAP_OVERLAPPING', 'LOST', 'SHIPPED', 'THUMBNAIL',
            'SUFFIXES', 'COLUMNS', 'fitted_size', 'Look', 'look_at', 'gru', 'lstm', 'ScorerError', 'head_steps',
            'Member', 'Head', 'keras_head', 'cell_shares', 'pool_windows', 'cache_folder', 'backbone_network',
-           'soft_ends', 'save_scorer', 'read_scorer', 'window_quality', 'window_loss', 'ScoreResult', 'Scorer',
+           'soft_ends', 'Tuned', 'save_scorer', 'read_scorer', 'window_quality', 'window_loss', 'ScoreResult', 'Scorer',
            'scorer_folder', 'seen_area', 'run_to_scorer', 'list_files', 'Counts', 'Table', 'read_table', 'map_name',
            'score_files', 'Tiles', 'write_report', 'Exported', 'export_model']
 
@@ -222,7 +222,7 @@ def head_steps(
         arrays.update({f'{op.name}/{i}': a for i, a in enumerate(own)})
     return steps[::-1], arrays
 
-# %% ../nbs/api/12_scoring.ipynb #b077cfd6
+# %% ../nbs/api/12_scoring.ipynb #2912b95c
 class Member(NamedTuple):
     "One trained head."
     steps: list      # as `head_steps` gives
@@ -240,25 +240,44 @@ def _run(steps, arrays, values):
         if step['kind'] == 'attention': values['attention weights'] = _weights_of_windows(step, own, *inputs)
     return values
 
+def _folded(member):
+    "The same head with less to do: idle steps are left out, a scaling goes into the one dense layer that reads it."
+    same, steps, arrays = {}, [], {k: np.asarray(a, np.float64) for k, a in member.arrays.items()}
+    for step in member.steps:
+        step = dict(step, inputs=[same.get(i, i) for i in step['inputs']])
+        if step['kind'] == 'same' and step['name'] != member.steps[-1]['name']: same[step['name']] = step['inputs'][0]
+        else: steps.append(step)
+    scalings = {s['name']: s for s in steps if s['kind'] == 'affine' and sum(s['name'] in t['inputs'] for t in steps) == 1}
+    for dense in [s for s in steps if s['kind'] == 'dense' and s['inputs'][0] in scalings]:
+        scaling = scalings[dense['inputs'][0]]
+        scale, offset = (arrays.pop(f"{scaling['name']}/{i}") for i in (0, 1))
+        kernel, bias = arrays[f"{dense['name']}/0"], arrays.get(f"{dense['name']}/1", 0)
+        arrays[f"{dense['name']}/0"] = np.broadcast_to(scale, len(kernel))[:, None]*kernel
+        arrays[f"{dense['name']}/1"] = bias + np.broadcast_to(offset, len(kernel)) @ kernel
+        dense['inputs'] = scaling['inputs']
+        steps.remove(scaling)
+    return member._replace(steps=steps, arrays=arrays)
+
 class Head:
     "An ensemble of trained heads, run by NumPy in double precision: a score does not depend on the pictures judged with it."
     def __init__(self, members):
-        self.members = [m._replace(arrays={k: np.asarray(a, np.float64) for k, a in m.arrays.items()}) for m in members]
-        self.splits = [next((i for i, s in enumerate(m.steps) if s['kind'] not in ROWWISE), len(m.steps)) for m in self.members]
+        self.members, self._folded = members, [_folded(m) for m in members]
+        self.splits = [next((i for i, s in enumerate(m.steps) if s['kind'] not in ROWWISE), len(m.steps)) for m in self._folded]
 
     def encode(self, features):
         "Features (n, p, d) as each member sees the single windows: a list of dictionaries of arrays (n, p, e)."
-        encoded = []
-        for member, split in zip(self.members, self.splits):
-            rows = _run(member.steps[:split], member.arrays, dict(features=np.asarray(features, np.float64)))
+        encoded, shape = [], np.shape(features)[:2]
+        windows = np.asarray(features, np.float64).reshape(-1, np.shape(features)[-1])   # of all pictures, one below the other
+        for member, split in zip(self._folded, self.splits):
+            rows = _run(member.steps[:split], member.arrays, dict(features=windows))
             wanted = {i for s in member.steps[split:] for i in s['inputs']}
-            encoded.append({name: a for name, a in rows.items() if name in wanted})
+            encoded.append({name: a.reshape(*shape, -1) for name, a in rows.items() if name in wanted})
         return encoded
 
     def judge(self, encoded):
         "Scores (m, n) of m members for n pictures, attention weights (m, n, p)."
         scores, weights = [], []
-        for member, split, rows in zip(self.members, self.splits, encoded):
+        for member, split, rows in zip(self._folded, self.splits, encoded):
             values = _run(member.steps[split:], member.arrays, dict(rows))
             first = next(iter(rows.values()))
             scores.append(values[member.steps[-1]['name']][:, 0]*member.gain + member.offset)
@@ -319,7 +338,7 @@ def keras_head(
     features = keras.Input(shape, name='features')
     return keras.Model(features, _head_output(steps, arrays, features, unroll, plain))
 
-# %% ../nbs/api/12_scoring.ipynb #93dd6a65
+# %% ../nbs/api/12_scoring.ipynb #1851a7b8
 CELL = 32
 
 def _shares(starts, ends, cells):
@@ -347,12 +366,14 @@ def pool_windows(
     if kind == 'avg': return shares @ cells
     out = np.empty((len(shares), cells.shape[1]), np.float32)
     (means, variances), (averages, deviations) = np.split(cells, 2, 1), np.split(out, 2, 1)
-    for c in (slice(at, at + 64) for at in range(0, means.shape[1], 64)):   # few channels stay in the processor's cache
+    for c in (slice(at, at + 128) for at in range(0, means.shape[1], 128)):   # few channels stay in the processor's cache
         centre = means[:, c].mean(0)
         mean = means[:, c] - centre
         average = shares @ mean
         averages[:, c] = average + centre
-        deviations[:, c] = np.sqrt(np.clip(shares @ (mean*mean + variances[:, c]) - average*average, 0, None))
+        mean *= mean
+        mean += variances[:, c]
+        deviations[:, c] = np.sqrt(np.clip(shares @ mean - average*average, 0, None))
     return out
 
 # %% ../nbs/api/12_scoring.ipynb #f5bad9bf
@@ -386,11 +407,12 @@ def _keep(folder, name, write):
             if not (folder/name).is_dir(): raise   # otherwise another process was faster
     return folder/name
 
-# %% ../nbs/api/12_scoring.ipynb #8ebf3f24
+# %% ../nbs/api/12_scoring.ipynb #1a4e1257
 def _keras_backbone(key, base=None, weights='imagenet'):
     "The Keras model that computes the features that `key` describes; `ScorerError` where it would compute others."
     from birnn_iqa.backbones import cell_model, feature_model
     from birnn_iqa.features import FeatureExtractor
+    if base is None and isinstance(weights, Tuned): base = weights.model(key['base'])
     extractor = FeatureExtractor(base or key['base'], weights, key['features'], key['mode'], tuple(key['size']), key['overlapping'],
                                  key['order'], small=key['small'], preprocess='auto' if base is None else key['preprocess'])
     ignored = dict(precision=None)
@@ -431,7 +453,7 @@ def backbone_network(
     precision='f32',   # 'f32' or 'bf16'
     threads=None,      # of OpenVINO; None: all cores
     base=None,         # a keras.Model, where the key names one that is no base of this package
-    weights='imagenet',  # or a local file
+    weights='imagenet',  # or a local file, or `Tuned` layers
     streams=None,      # batches that OpenVINO works on side by side; None: one
 ):                     # callable as from `compile_model`
     "The compiled backbone, from the cache where it can be."
@@ -458,7 +480,7 @@ def soft_ends(
     low, high = np.minimum(score, margin), np.maximum(score, 100 - margin)
     return np.where(score < margin, margin*np.exp(low/margin - 1), np.where(score > 100 - margin, 100 - margin*np.exp((100 - high)/margin - 1), score))
 
-# %% ../nbs/api/12_scoring.ipynb #a469a88e
+# %% ../nbs/api/12_scoring.ipynb #601c5261
 FORMAT = 1
 
 def _write_whole(path, content):
@@ -473,6 +495,30 @@ def _write_whole(path, content):
     except OSError as error: raise OSError(error.errno, error.strerror, str(path)) from error
     finally: new.unlink(missing_ok=True)
 
+def _remove_leftovers(folder):
+    "Remove what processes that were killed while they wrote left in `folder`."
+    for path in Path(folder).glob('.*.new'):
+        try: os.kill(int(path.name.split('.')[-2]), 0)
+        except ProcessLookupError: path.unlink(missing_ok=True)
+        except (ValueError, OverflowError, OSError): pass   # not ours, or of a process that lives
+
+class Tuned(NamedTuple):
+    "Layers of a backbone that were trained on, in a scorer's folder."
+    folder: Path
+    entry: dict   # of scorer.json: file, sha256
+
+    def model(self,
+        base,   # name of the base that they were trained from
+    ):          # keras.Model: the base with these layers
+        "`ScorerError` where a layer is none of the base's."
+        from birnn_iqa.backbones import Base_Model
+        model, arrays = Base_Model(base), _read_arrays(self.folder, self.entry)
+        for name in dict.fromkeys(key.rpartition('/')[0] for key in arrays):
+            own = [np.asarray(arrays[key], np.float32) for key in arrays if key.rpartition('/')[0] == name]
+            try: model.get_layer(name).set_weights(own)
+            except ValueError as error: raise ScorerError(f"{self.folder/self.entry['file']}: {name!r} does not fit {base!r} ({error}); get the scorer from its source again") from error
+        return model
+
 def save_scorer(
     folder,             # to write; a scorer that is there is replaced
     heads,              # keras.Model or list of them: features (b, p, d) to one number
@@ -483,33 +529,53 @@ def save_scorer(
     area=AREA,          # pixels of the pictures in training
     margin=5.,          # of `soft_ends`
     map_head=None,      # keras.Model: features of single windows (b, d) to -1 (spoilt) .. 0 (as it was), see below
+    map_weights=(),     # digests of other weights of the base on which the map's head may be used
+    backbone=None,      # keras.Model: the base of `key` where its weights were trained too; `key` is brought up to date
     card='',            # model card, Markdown
     license='',         # of the weights
     half=True,          # keep arrays in half precision
 ) -> Path:
     "Write trained heads as a scorer that `Scorer(folder)` reads."
     folder, heads = Path(folder), heads if isinstance(heads, (list, tuple)) else [heads]
+    folder.mkdir(parents=True, exist_ok=True)
+    tuned = None
+    if backbone is not None:
+        tuned, weights = _write_tuned(folder, backbone, key['base'], half)
+        key = {**key, 'weights': weights}
     written = [head_steps(head) for head in heads]
     mapper = None if map_head is None else head_steps(map_head)
     groups = [*enumerate(own for _, own in written), *([('map', mapper[1])] if mapper else [])]
     arrays = {f'{i}/{name}': a.astype(np.float16 if half else np.float32) for i, own in groups for name, a in own.items()}
-    if bad := [n for n, a in arrays.items() if not np.isfinite(a).all()]: raise ScorerError(f"{bad[0]}: not finite{' in half precision' if half else ''}; train again, or give half=False")
+    entry = _write_arrays(folder, 'heads', arrays)
+    gains, offsets = (np.broadcast_to(np.asarray(v, float), len(heads)).tolist() for v in (gain, offset))
+    content = dict(format=FORMAT, name=name, license=license, scale=[0, 100], higher_is_better=True, features=key, area=int(area), margin=float(margin),
+                   std=[float(s) for s in std], arrays=entry, backbone=tuned,
+                   map=None if mapper is None else dict(steps=mapper[0], weights=list(map_weights)), heads=[dict(gain=g, offset=o, steps=steps) for g, o, (steps, _) in zip(gains, offsets, written)])
+    _write_whole(folder/'MODEL_CARD.md', card.encode())
+    _write_whole(folder/'scorer.json', json.dumps(content, indent=1).encode())
+    for stale in (*folder.glob('heads-*.npz'), *folder.glob('backbone-*.npz')):
+        if stale.name not in (entry['file'], tuned and tuned['file']): stale.unlink()
+    return folder
+
+def _write_arrays(folder, name, arrays):
+    "Write arrays as .npz whose name carries its checksum: the entry of scorer.json."
+    if bad := [n for n, a in arrays.items() if not np.isfinite(a).all()]: raise ScorerError(f"{bad[0]}: not finite as {arrays[bad[0]].dtype}; train again, or give half=False")
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     digest = hashlib.sha256(buffer.getvalue()).hexdigest()
-    gains, offsets = (np.broadcast_to(np.asarray(v, float), len(heads)).tolist() for v in (gain, offset))
-    content = dict(format=FORMAT, name=name, license=license, scale=[0, 100], higher_is_better=True, features=key, area=int(area), margin=float(margin),
-                   std=[float(s) for s in std], arrays=dict(file=f'heads-{digest[:12]}.npz', sha256=digest),
-                   map=None if mapper is None else dict(steps=mapper[0]), heads=[dict(gain=g, offset=o, steps=steps) for g, o, (steps, _) in zip(gains, offsets, written)])
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_whole(folder/content['arrays']['file'], buffer.getvalue())
-    _write_whole(folder/'MODEL_CARD.md', card.encode())
-    _write_whole(folder/'scorer.json', json.dumps(content, indent=1).encode())
-    for stale in folder.glob('heads-*.npz'):
-        if stale.name != content['arrays']['file']: stale.unlink()
-    return folder
+    _write_whole(folder/f'{name}-{digest[:12]}.npz', buffer.getvalue())
+    return dict(file=f'{name}-{digest[:12]}.npz', sha256=digest)
 
-# %% ../nbs/api/12_scoring.ipynb #721055bb
+def _write_tuned(folder, backbone, base, half):
+    "Write the layers of `backbone` that differ from those of `base`: their entry of scorer.json, the digest of all weights as they will be read."
+    from birnn_iqa.backbones import Base_Model, weights_digest
+    original = {layer.name: layer.get_weights() for layer in Base_Model(base).layers}
+    changed = [layer for layer in backbone.layers if layer.weights and not all(map(np.array_equal, layer.get_weights(), original.get(layer.name, [])))]
+    if not changed: raise ScorerError(f'{backbone.name}: its weights are those of {base!r}; leave backbone= out')
+    entry = _write_arrays(folder, 'backbone', {f'{layer.name}/{i}': a.astype(np.float16 if half else np.float32) for layer in changed for i, a in enumerate(layer.get_weights())})
+    return entry, weights_digest(Tuned(folder, entry).model(base))
+
+# %% ../nbs/api/12_scoring.ipynb #f141a1ec
 _SCORER_FIELDS = dict(format=int, name=str, license=str, scale=list, higher_is_better=bool, features=dict, area=int, margin=(int, float),
                       std=list, arrays=dict, heads=list)
 _KEY_FIELDS = dict(base=str, weights=str, features=str, mode=str, size=list, overlapping=(int, float), order=str, small=str)
@@ -524,6 +590,7 @@ def _check_settings(where, content):
     key = content['features']
     fits = {'std': len(content['std']) == 2 and all(number(s) and s >= 0 for s in content['std']), 'area': 1 <= content['area'] <= MAX_PIXELS,
             'features.mode': key['mode'] in ('patches', 'dense'), 'features.overlapping': 0 <= key['overlapping'] < 1,
+            'backbone': content.get('backbone') is None or isinstance(content['backbone'], dict) and {'file', 'sha256'} <= set(content['backbone']),
             'features.size': len(key['size']) == 2 and all(isinstance(s, int) and 1 <= s <= LONGEST for s in key['size']),
             'heads': all(isinstance(h, dict) and isinstance(h.get('steps'), list) and h['steps'] and number(h.get('gain', 1)) and number(h.get('offset', 0)) for h in content['heads'])}
     if bad := [name for name, ok in fits.items() if not ok]: raise ScorerError(f'{where}: {bad[0]!r} holds what no scorer has; get the scorer from its source again')
@@ -562,6 +629,7 @@ def read_scorer(
         return Member(head['steps'], own, float(head.get('gain', 1)), float(head.get('offset', 0)))
     members = [member(str(i), head) for i, head in enumerate(content['heads'])]
     if not members: raise ScorerError(f'{where}: holds no head')
+    if content.get('backbone') and not (folder/Path(str(content['backbone']['file'])).name).is_file(): raise ScorerError(f"{folder/str(content['backbone']['file'])}: missing; get the scorer from its source again")
     return content, members, member('map', content['map']) if content.get('map') else None
 
 def _read_arrays(folder, entry):
@@ -695,7 +763,7 @@ def _repr_html_(self: ScoreResult):
     extra = '' if self.map_quality is None else '; parts from {:.0f} (violet) to {:.0f} (yellow)'.format(*self.map_range())
     return f'<div>{shown}<b>{self.score:.1f}</b> ± {self.std:.1f} of {self.scale[0]}-{self.scale[1]}, higher is better{extra}</div>'
 
-# %% ../nbs/api/12_scoring.ipynb #d00cdf3e
+# %% ../nbs/api/12_scoring.ipynb #fdf3b08a
 SHIPPED = Path(__file__).parent/'data'/'scorer' if '__file__' in globals() else Path(importlib.util.find_spec('birnn_iqa').origin).parent/'data'/'scorer'
 THUMBNAIL = 320
 
@@ -719,6 +787,7 @@ class Scorer:
         self.head, self.key = Head(members), self.content['features']
         if self.mapper is None and model is not None: self.mapper = _shipped_mapper(self.key)
         self.engine, self.precision, self.threads, self.streams, self.max_pixels = engine, precision, threads, streams, max_pixels
+        if self.content.get('backbone') and base is None and weights == 'imagenet': weights = Tuned(self.folder, self.content['backbone'])
         self._backbone, self._shares = (base, weights), {}
 
     @cached_property
@@ -737,11 +806,12 @@ class Scorer:
 
     def __repr__(self): return f"Scorer({self.content['name'] or str(self.folder)!r}: {len(self.head.members)} heads on {self.key['base']}, {self.key['mode']})"
 
-# %% ../nbs/api/12_scoring.ipynb #ee91c5a5
+# %% ../nbs/api/12_scoring.ipynb #9d512894
 def _shipped_mapper(key):
     "The map's head of the shipped scorer, for scorers that see windows as it does."
     content, _, mapper = read_scorer(SHIPPED)
-    return mapper if all(key[k] == content['features'][k] for k in ('base', 'weights', 'features', 'mode')) else None
+    if mapper is None or any(key[k] != content['features'][k] for k in ('base', 'features', 'mode')): return None
+    return mapper if key['weights'] in (content['features']['weights'], *content['map'].get('weights', ())) else None
 
 # %% ../nbs/api/12_scoring.ipynb #4476d5f0
 def scorer_folder(
@@ -753,7 +823,7 @@ def scorer_folder(
     if not (folder/'model.keras').is_file(): return folder
     return folder/'scorer' if (folder/'scorer'/'scorer.json').is_file() else _from_run(folder)
 
-# %% ../nbs/api/12_scoring.ipynb #111ae387
+# %% ../nbs/api/12_scoring.ipynb #17b11999
 class _Seen(NamedTuple):
     "A decoded picture on its way; `image` holds what look_ahead counts as waiting bytes."
     look: Look
@@ -804,7 +874,7 @@ def _features(self: Scorer, looks, maps):
                 sent.append(look)
                 whole = not (look.image.shape[0] % CELL or look.image.shape[1] % CELL)
                 yield (look.image if whole else mirror_to_cells(look.image))[None]
-        for cells in self.network.map(views()):
+        for cells in self.network.map(views(), lend=True):   # pooled before the next is asked for
             look, values = sent.popleft(), None
             if maps:
                 boxes = patch_grid(*look.image.shape[:2], MAP_SIZE, MAP_OVERLAPPING)
@@ -816,7 +886,7 @@ def _features(self: Scorer, looks, maps):
             features = np.concatenate(list(self.network.map(np.split(patches, range(32, len(patches), 32)))))
             yield features, (look.boxes, self._map_values(features)) if maps else None
 
-# %% ../nbs/api/12_scoring.ipynb #be35b251
+# %% ../nbs/api/12_scoring.ipynb #51903997
 @patch
 def _result(self: Scorer, seen, scores, attention, values, seconds):
     "A `ScoreResult` from the heads' scores (m,), attention (m, p) and the map's values."
@@ -849,7 +919,7 @@ def stream(self: Scorer,
     maps=True,     # make maps and thumbnails too
     errors='raise',  # what a picture that cannot be read becomes: 'raise' its error, or 'return' it in its place
     decoders=2,    # threads that decode ahead
-    batch=32,      # pictures that the heads judge at once
+    batch=16,      # pictures that the heads judge at once
 ):                 # yields `ScoreResult`, or an OSError, ValueError or MemoryError, one a picture in order
     "Score many pictures one after another, in bounded memory."
     if errors not in ('raise', 'return'): raise ScorerError(f"errors={errors!r}; expected 'raise' or 'return'")
@@ -1070,7 +1140,7 @@ def _check_out(out):
     if Path(out).suffix == '.parquet' and not importlib.util.find_spec('pyarrow'):
         raise ScorerError(f"{out}: Parquet needs pyarrow, which is not installed: pip install pyarrow, or write .csv or .json")
 
-# %% ../nbs/api/12_scoring.ipynb #33bb86e9
+# %% ../nbs/api/12_scoring.ipynb #5448548f
 def map_name(
     path,   # of a picture
 ) -> str:   # file name of its map
@@ -1119,7 +1189,9 @@ def score_files(
     def on_result(path, result):
         if maps_dir: _write_whole(Path(maps_dir)/map_name(path), _encoded(result.overlay(1024)))
         if tiles is not None: tiles.add(path, result)
-    if maps_dir: Path(maps_dir).mkdir(parents=True, exist_ok=True)
+    if maps_dir:
+        Path(maps_dir).mkdir(parents=True, exist_ok=True)
+        if os.name == 'posix': _remove_leftovers(maps_dir)   # elsewhere a signal of 0 is none to ask with
     rows, failed, below = [], 0, sum(_under(row, threshold) for row in table.kept) if table else 0
     bar = tqdm(total=len(files), initial=resumed, desc='scoring', unit='picture', smoothing=.05, disable={True: None, 'always': False}.get(progress, True))
     try:
