@@ -94,6 +94,11 @@ def local_links(page, where, site_url):
                   + (f'#{m[2].partition("#")[2]}' if "#" in m[2] else "") + '"', page)
 
 
+def plain_code(page):
+    "Signatures without the Markdown links that nbdev writes behind names in their comments, where no renderer reads Markdown."
+    return re.sub(r"\[(`[^`\]]+`)\]\(https?://[^\s()<]+\)", r"\1", page)
+
+
 def build(out, root=ROOT):
     "Build the site of the repository `root` into the folder `out`, replacing what was there; returns the renderer's warnings."
     out = Path(out).resolve()
@@ -107,7 +112,7 @@ def build(out, root=ROOT):
         site, made = re.search(r'site-url:\s*"?([^"\s]+?)/?"?\s*$', config, flags=re.M)[1], staged / "_docs"
         for page in made.rglob("*.html"):
             text = page.read_text(encoding="utf-8")
-            page.write_text(local_links(mathml(text), page.relative_to(made).as_posix(), site), encoding="utf-8")
+            page.write_text(plain_code(local_links(mathml(text), page.relative_to(made).as_posix(), site)), encoding="utf-8")
         if out.exists(): shutil.rmtree(out)
         shutil.copytree(made, out)
     return [line.removeprefix("warning: ") for line in warnings.splitlines() if line.startswith("warning: ")]
@@ -116,5 +121,9 @@ def build(out, root=ROOT):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", nargs="?", default=ROOT / "_docs", help="folder of the site; what it held is replaced")
+    parser.add_argument("--mend", action="store_true", help="build nothing; take what is no code out of the code of the pages that `nbdev_docs` left in `out`")
     args = parser.parse_args()
-    for warning in build(args.out): print(warning, file=sys.stderr)
+    if args.mend:
+        for page in Path(args.out).rglob("*.html"): page.write_text(plain_code(page.read_text(encoding="utf-8")), encoding="utf-8")
+    else:
+        for warning in build(args.out): print(warning, file=sys.stderr)

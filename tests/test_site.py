@@ -107,3 +107,9 @@ def test_formulas_are_drawn_without_a_network(site):
         left = re.findall(r"\$\$.*?\$\$|\\\(.*?\\\)|\\(?:frac|sum|begin|text)\b", " ".join(page.prose))
         assert not left, f"{where}: unrendered TeX: {left[:3]}"
         assert not re.search(r"<mi>(&amp;|\\)", (out / where).read_text(encoding="utf-8")), f"{where}: a formula holds what MathML does not know"
+
+
+def test_no_markdown_is_left_in_code(site):
+    out, pages, _ = site
+    left = {where: found[:2] for where in pages if (found := re.findall(r"\[`[^`\]]+`\]\(http[^)]*\)", (out / where).read_text(encoding="utf-8")))}
+    assert not left
