@@ -1,11 +1,13 @@
 """Train the map's head: features of a window of 96x96 pixels to what was lost in it, -1 (hardest level) to 0 (nothing).
 
-    python benchmarks/train_map_head.py PHOTOGRAPHS [PHOTOGRAPHS ...] --out map_head.keras [--pictures 1000] [--without KIND ...]
+    python benchmarks/train_map_head.py PHOTOGRAPHS [PHOTOGRAPHS ...] --out map_head.keras [--pictures 1000] [--channels 256] [--without KIND ...]
 
 Pristine photographs become four pictures each: as it is, wholly distorted, and twice a patchwork of up to nine parts, each left
 alone or distorted in a kind and level of its own. The features of 40 windows a picture, dense mode of the default backbone, and
 the mean level in each window over 5 are what a small network is trained on. No opinion score takes part. Every tenth photograph
-is kept out for validation; --without keeps kinds of distortion out of training and reports on them apart.
+is kept out for validation; --without keeps kinds of distortion out of training and reports on them apart. --channels 256 reads the
+statistics of the stages up to block 10 alone: those `tune_backbone.py` leaves as ImageNet made them, so that the map's head serves
+scorers on either backbone.
 """
 import argparse
 import json
@@ -67,18 +69,21 @@ def windows(files, pictures):
     return [np.array(column) for column in zip(*found)]
 
 
-def fit(x, y, units, epochs, seed=0):
-    "A head for rows of features (n, d)."
+def fit(x, y, units, epochs, channels=None, seed=0):
+    "A head for rows of features (n, d) that reads the mean and deviation of the first `channels`, or of all."
     mean, std = x[::7].astype(np.float32).mean(0), x[::7].astype(np.float32).std(0) + 1e-2
+    read = (np.arange(x.shape[1]) % (x.shape[1]//2) < (channels or x.shape[1])).astype(np.float32)
     keras.utils.set_random_seed(seed)
     rows = keras.Input(x.shape[1:], name='features')
-    h = keras.layers.Dropout(.2)(keras.ops.clip(keras.layers.Rescaling(1/std, -mean/std)(rows), -5, 5))
+    h = keras.layers.Dropout(.2)(keras.ops.clip(keras.layers.Rescaling(read/std, -read*mean/std)(rows), -5, 5))
     h = keras.layers.Dropout(.3)(keras.layers.Dense(units, 'relu')(h))
     model = keras.Model(rows, keras.layers.Dense(1)(h), name='map_head')
     steps = -(-len(x)//256)
     rate = keras.optimizers.schedules.CosineDecay(1e-4, steps*epochs, .02, warmup_target=1e-3, warmup_steps=steps)
     model.compile(keras.optimizers.AdamW(rate, weight_decay=3e-2, clipnorm=1.), 'mse')
     model.fit(Rows(x, y), epochs=epochs, verbose=0, shuffle=False)
+    first = next(layer for layer in model.layers if isinstance(layer, keras.layers.Dense))
+    first.set_weights([first.get_weights()[0]*read[:, None], first.get_weights()[1]])   # what is never read packs to nothing
     return model
 
 
@@ -111,6 +116,7 @@ def main():
     parser.add_argument('--pictures', type=int, default=1000)
     parser.add_argument('--units', type=int, default=64)
     parser.add_argument('--epochs', type=int, default=8)
+    parser.add_argument('--channels', type=int, help='channels whose statistics are read, the earliest stages first (default: all)')
     parser.add_argument('--without', nargs='*', default=[], choices=list(DISTORTIONS), help='kinds to keep out of training')
     parser.add_argument('--keep', type=Path, help='.npz where the features are kept between calls')
     args = parser.parse_args()
@@ -121,7 +127,7 @@ def main():
         x, y, kind, photo = windows(files, args.pictures)
         if args.keep: np.savez(args.keep, x=x, y=y, k=kind, p=photo)
     unseen, held_out = np.isin(kind, [list(DISTORTIONS).index(k) for k in args.without]), photo % 10 == 9
-    model = fit(x[~unseen & ~held_out], y[~unseen & ~held_out], args.units, args.epochs)
+    model = fit(x[~unseen & ~held_out], y[~unseen & ~held_out], args.units, args.epochs, args.channels)
     model.save(args.out)
     result = dict(photographs=int(photo.max()) + 1, held_out=agreement(model, x[~unseen & held_out], y[~unseen & held_out]))
     if unseen.any(): result['unseen_kinds'] = dict(kinds=args.without, **agreement(model, x[unseen & held_out], y[unseen & held_out]))

@@ -1,20 +1,20 @@
 """Train the model that ships with the package, from the databases, and report on it once.
 
-    python benchmarks/train_shipped_model.py train --biq2021 FOLDER --groups GROUPS.csv --work WORK --heads 4
-    python benchmarks/train_shipped_model.py train --biq2021 FOLDER --groups GROUPS.csv --live-itw FOLDER --work WORK --heads 3
-    python benchmarks/train_map_head.py PHOTOGRAPHS... --out WORK/map_head.keras
-    python benchmarks/train_shipped_model.py pack --work WORK [--map-head WORK/map_head.keras] [--out FOLDER]
-    python benchmarks/train_shipped_model.py report --biq2021 FOLDER --groups GROUPS.csv [--live-itw FOLDER] [--model FOLDER] [--name NAME]
+    python benchmarks/train_shipped_model.py train --biq2021 FOLDER --groups GROUPS.csv --work WORK --heads 3
+    python benchmarks/tune_backbone.py --biq2021 FOLDER --groups GROUPS.csv --work WORK
+    python benchmarks/train_map_head.py PHOTOGRAPHS... --channels 256 --out WORK/map_head.keras
+    python benchmarks/train_shipped_model.py pack --work WORK/tuned --map-head WORK/map_head.keras [--out FOLDER]
+    python benchmarks/train_shipped_model.py report --biq2021 FOLDER --groups GROUPS.csv --live-itw FOLDER [--model FOLDER] [--name NAME]
 
 `train` extracts dense features of BIQ2021's official training part into WORK/features (continued where it was interrupted), keeps a
 tenth of its content groups for validation and fits heads that differ in their seed alone. A batch holds rated pictures, whose squared
 error counts; ladders, training pictures distorted in five rising levels, whose score shall fall from step to step; and, with
 --live-itw, pictures of LIVE In the Wild, of which only the correlation counts, since that database has a scale of its own. The grid of
 windows is mirrored and transposed at random, and features are dropped from all windows of a picture together. The kept weights are the
-moving average of all steps. A head that is there already is not trained again. The shipped scorer is the mean of four heads without
-and three with LIVE In the Wild: on validation as good on BIQ2021 as the four alone, and better on what was held out of LIVE In the Wild.
-`pack` takes all heads of WORK, calibrates the uncertainty on the validation pictures and writes the scorer with its model card. `report` scores the official
-test part and LIVE In the Wild (leave it out where it was trained on) and writes per-picture predictions and correlations.
+moving average of all steps. A head that is there already is not trained again. `tune_backbone.py` then trains the later half of the
+backbone together with the heads. `pack` takes all heads of a folder, and its backbone where it was tuned, calibrates the uncertainty on
+the validation pictures and writes the scorer with its model card. `report` scores the official test part and LIVE In the Wild (leave it
+out where it was trained on) and writes per-picture predictions and correlations.
 """
 import argparse
 import csv
@@ -35,7 +35,7 @@ from birnn_iqa.metrics import bootstrap_ci, evaluate, srocc
 from birnn_iqa.scoring import SHIPPED, Scorer, save_scorer
 
 RESULTS = Path(__file__).parent/'results'
-EXTRACTION = dict(base='efficientnet_lite0', features='multilevel', mode='dense', size=224, overlapping=.5, small='resize')
+EXTRACTION = dict(base='efficientnet_lite0', features='multilevel', mode='dense', size=224, overlapping=4/7, small='resize')   # windows every three cells
 NETWORK = dict(dropOutRate=.25, lstm_layers=1, lstm_units=64, hidden_units=64, num_layers=1, projection=96, masking=False)
 RATED, LIVE, LADDERS, STEPS = 128, 16, 8, 6                                    # of a batch: rated pictures, those of LIVE In the Wild, ladders of six levels
 RATE, DECAY, FEATURE_DROPOUT, AVERAGE, MARGIN, LADDER_WEIGHT, LIVE_WEIGHT = 1.5e-3, 2e-2, .2, .99, .1, 1., .4
@@ -127,11 +127,15 @@ def fit(rated, live, ladders, seed, epochs):
 def predict(model, features): return np.concatenate([model.predict_on_batch(x.astype(np.float32))[:, 0] for x in np.array_split(features, -(-len(features)//256))])
 
 
+def good_pictures(table, seed=0):
+    "Positions of the pictures that ladders begin with, from the better three fifths."
+    return np.random.default_rng(seed).permutation(np.flatnonzero(table.mos >= table.mos.quantile(.4)))[:LADDER_PICTURES]
+
+
 def ladder_features(table, extractor, path, seed=0):
     "Features float16 (ladders, steps, p, d) of good training pictures, each under one distortion at levels 0 to 5; computed once."
     if path.exists(): return np.load(path)
-    rng = np.random.default_rng(seed)
-    good = rng.permutation(np.flatnonzero(table.mos >= table.mos.quantile(.4)))[:LADDER_PICTURES]
+    good = good_pictures(table, seed)
     kinds, out = list(DISTORTIONS), []
     for i, row in enumerate(tqdm(good, desc='ladders', unit='picture')):
         picture = load_image(table.path.iloc[row])
@@ -185,7 +189,7 @@ def pack(args):
     "Heads to a scorer."
     import keras
     import birnn_iqa.head  # noqa: F401, registers the attention layer
-    files = sorted(args.work.glob('head_*.keras'))
+    files, tuned = sorted(args.work.glob('head_*.keras')), args.work/'backbone.keras'
     if not files: raise SystemExit(f'{args.work}: no head_*.keras here; train first')
     notes = [np.load(f.with_suffix('.npz')) for f in files]
     predictions, mos = np.stack([n['prediction'] for n in notes]), notes[0]['mos'].astype(float)
@@ -194,10 +198,10 @@ def pack(args):
     load = lambda path: keras.saving.load_model(path, compile=False)
     live, ladders = max(int(n['live']) for n in notes), int(notes[0]['ladders'])
     card = CARD.format(heads=len(files), pictures=int(notes[0]['pictures']), epochs=int(notes[0]['epochs']), ladders=ladders,
-                       live=f"\n- {sum(int(n['live']) > 0 for n in notes)} of the heads: {live:,} pictures of LIVE In the Wild too (Ghadiyaram and Bovik 2016), of which only the order and spacing counts;" if live else '',
-                       solo='; `without_live_itw.json` beside it reports a model that never saw LIVE In the Wild, on the whole of it' if live else '', **{k: validation[k] for k in ('srocc', 'plcc', 'rmse', 'n')})
+                       backbone=TUNED if tuned.exists() else 'frozen', live=f"\n- {sum(int(n['live']) > 0 for n in notes)} of the heads: {live:,} pictures of LIVE In the Wild too (Ghadiyaram and Bovik 2016), of which only the order and spacing counts;" if live else '', **{k: validation[k] for k in ('srocc', 'plcc', 'rmse', 'n')})
     save_scorer(args.out, [load(f) for f in files], json.loads((args.work/'key.json').read_text()), std=std, name='birnn-iqa-lite0', card=card, license=LICENSE,
-                map_head=load(args.map_head) if args.map_head else None)
+                backbone=load(tuned) if tuned.exists() else None, map_head=load(args.map_head) if args.map_head else None,
+                map_weights=[FeatureExtractor(**EXTRACTION).key['weights']] if args.map_head else [])
     print(args.out, validation, f'std=({std[0]:.2f}, {std[1]:.2f})', f'{sum(p.stat().st_size for p in args.out.iterdir())/2**20:.2f} MiB', sep='\n')
 
 
@@ -227,18 +231,18 @@ def judged(score, std, mos):
             **{f'within_{k}_std': round(float((np.abs(score - mos) <= k*std).mean()), 4) for k in (1, 2)}}
 
 
-LICENSE = ('The weights in this folder are released under the Apache License 2.0, as is the package. The opinion scores that they were fitted to are those of '
-           'BIQ2021, which is published for research and whose repository states no licence, and of LIVE In the Wild (c) 2016 The University of Texas at Austin, '
-           'which may be used without fee where its notice is kept; no picture and no part of one is in this folder.')
+LICENSE = ('The weights in this folder are released under the Apache License 2.0, as is the package; those of the backbone began as EfficientNet-Lite0 as its '
+           'package publishes it under the same licence. The opinion scores that they were fitted to are those of BIQ2021, which is published for research and '
+           'whose repository states no licence; no picture and no part of one is in this folder.')
 
 CARD = """# birnn-iqa-lite0
 
 Scores photographs from 0 to 100 (higher is better), without a reference.
 
 ## What it is
-{heads} Bi-RNN heads with attention, their mean, on multi-level features of EfficientNet-Lite0 (ImageNet, frozen): means and standard
-deviations of seven stages over windows of 224x224 pixels, half overlapping, of a picture of at most 512x512 pixels of area. Its
-uncertainty is hypot(a, b*spread of the heads), fitted on validation pictures.
+{heads} Bi-RNN heads with attention, their mean, on multi-level features of EfficientNet-Lite0 (ImageNet, {backbone}): means and
+standard deviations of seven stages over windows of 224x224 pixels, half overlapping, of a picture of at most 512x512 pixels of area.
+Its uncertainty is hypot(a, b*spread of the heads), fitted on validation pictures.
 
 ## What it learnt from
 - {pictures:,} pictures of BIQ2021's official training part (Ahmed and Asif 2022), whose scores set the scale;{live}
@@ -246,7 +250,7 @@ uncertainty is hypot(a, b*spread of the heads), fitted on validation pictures.
 
 {epochs} epochs over the rated pictures, grids of windows mirrored and transposed at random. A tenth of BIQ2021's content groups was kept for
 validation: SROCC {srocc:.3f}, PLCC {plcc:.3f}, RMSE {rmse:.1f} points on {n:,} pictures. Results on pictures that had no part in training:
-`benchmarks/results/shipped_model.json` in the repository{solo}.
+`benchmarks/results/shipped_model.json` in the repository; LIVE In the Wild among them, of which it saw nothing.
 
 ## Where it fails
 - It judges a picture as shown at 512x512 pixels of area. What shows only at full size is not judged.
@@ -255,8 +259,10 @@ validation: SROCC {srocc:.3f}, PLCC {plcc:.3f}, RMSE {rmse:.1f} points on {n:,} 
 - Its map tells where in a picture quality is lost, relative to the rest of that picture; two maps are not to be compared.
 
 ## How it is made again
-`benchmarks/train_shipped_model.py` and `benchmarks/train_map_head.py`.
+`benchmarks/train_shipped_model.py`, `benchmarks/tune_backbone.py` and `benchmarks/train_map_head.py`.
 """
+
+TUNED = 'blocks 11 to 15 and the last convolution trained on with the heads'
 
 
 def main():
