@@ -227,6 +227,7 @@ def pipeline(args):
             pictures = [load_image(path) for path in files[:n]]
             for precision in ('f32', 'bf16') if has_bf16() else ('f32',):
                 extractor = FeatureExtractor(mode=mode, precision=precision)
+                extractor._ready(n)   # compiled for many pictures, as `extract` does
                 contestants[precision, 'bare'] = bare(extractor, pictures)
                 contestants[precision, 'end to end'] = lambda extractor=extractor: extractor.extract(files[:n], folder/f'store-{next(stores)}', progress=False, strict=True)
             wall, cpu = turns(contestants, args.repeats)

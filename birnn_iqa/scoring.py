@@ -886,7 +886,7 @@ def _features(self: Scorer, looks, maps):
             features = np.concatenate(list(self.network.map(np.split(patches, range(32, len(patches), 32)))))
             yield features, (look.boxes, self._map_values(features)) if maps else None
 
-# %% ../nbs/api/12_scoring.ipynb #51903997
+# %% ../nbs/api/12_scoring.ipynb #b9f58090
 @patch
 def _result(self: Scorer, seen, scores, attention, values, seconds):
     "A `ScoreResult` from the heads' scores (m,), attention (m, p) and the map's values."
@@ -907,6 +907,7 @@ def _results(self: Scorer, batch):
     for rows in shapes.values():
         start = time.perf_counter()
         scores, attention = self.head(np.stack([batch[i][1] for i in rows]))
+        if not np.isfinite(scores).all(): raise ScorerError(f'the network or the heads gave what is no number; remove {cache_folder()}, where compiled networks are kept, and try again')
         each = (time.perf_counter() - start)/len(rows)
         for j, i in enumerate(rows):
             seen, _, values, seconds = batch[i]
