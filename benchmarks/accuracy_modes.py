@@ -11,8 +11,8 @@ The default head is linear: ridge regression on the mean of a picture's patches,
 seed and takes a second, so that differences between features are not drowned in differences between trainings; --heads adds those of
 the package, which take minutes each. What attention and recurrence add is another question (results/live_itw).
 
-bf16 is dense features of the first split's validation and test pictures, read by the head that was trained on f32 ones: the price of
-the faster precision without training anew.
+bf16 is features of either mode at overlap .5 in that precision, read by the heads that were trained on f32 ones: its price without
+training anew.
 
 Features are kept in WORK and rows in results.csv; both are continued after an interruption. modes.json gets the means and the choice:
 the cheapest variant of the default backbone (dense before patches, then the smaller overlap) whose mean validation SROCC is within
@@ -102,15 +102,16 @@ def network(name):
 HEADS = {'linear': linear, **{name: network(name) for name in NETWORKS}}
 
 
-def results(table, splits, found, heads, done, work, threads):
+def results(path, table, splits, found, heads, done, work, threads):
     "Rows of results.csv that are not done yet, one split after another."
     ids, mos = table.image_id.to_numpy(), table.mos.to_numpy(float)
     for number, split in enumerate(splits):
         for head in heads:
             for key, store in found.items():
-                if (head, *key, 'f32', split.name) in done: continue
-                predict, kinds = HEADS[head](store, ids, mos, split, number), {'f32': store}
-                if number == 0 and key == (DEFAULT, 'dense', .5) and has_bf16(): kinds['bf16'] = rounded(table, split, work, threads)
+                kinds = {'f32': store}
+                if key[0] == DEFAULT and key[2] == .5 and has_bf16(): kinds['bf16'] = rounded(path, work, key[1], threads)
+                kinds = {precision: seen for precision, seen in kinds.items() if (head, *key, precision, split.name) not in done}
+                predict = HEADS[head](store, ids, mos, split, number) if kinds else None
                 for precision, seen in kinds.items():
                     line = dict(zip(KEYS, (head, *key, precision, split.name)), patches=int(np.median([len(store.boxes(i)) for i in ids])))
                     for part in ('val', 'test'):
@@ -120,10 +121,10 @@ def results(table, splits, found, heads, done, work, threads):
                     yield line
 
 
-def rounded(table, split, work, threads):
-    "Dense features in bf16 of a split's validation and test pictures."
-    rows = table.iloc[np.r_[split.val, split.test]]
-    return FeatureExtractor(DEFAULT, mode='dense', precision='bf16', threads=threads).extract(rows, work/'dense-0.5-bf16', strict=True)
+@lru_cache
+def rounded(path, work, mode, threads):
+    "Features in bf16 at overlap .5 of every picture."
+    return FeatureExtractor(DEFAULT, mode=mode, precision='bf16', threads=threads).extract(live_itw(path), work/f'{mode}-0.5-bf16', strict=True)
 
 
 def has_bf16():
@@ -154,7 +155,7 @@ def main():
     path = RESULTS/'results.csv'
     rows = pd.read_csv(path).to_dict('records') if path.exists() else []
     done = {tuple(line[name] for name in KEYS) for line in rows}
-    for line in results(table, random_splits(table, repeats=args.splits, seed=0), found, args.heads, done, args.work, args.threads):
+    for line in results(args.live_itw, table, random_splits(table, repeats=args.splits, seed=0), found, args.heads, done, args.work, args.threads):
         rows = [old for old in rows if any(old[name] != line[name] for name in KEYS)] + [line]
         print(json.dumps(line), flush=True)
         pd.DataFrame(rows).sort_values(KEYS).to_csv(path, index=False, lineterminator='\n')
