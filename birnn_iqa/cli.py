@@ -7,11 +7,11 @@ __all__ = ['LOADERS', 'FAILED', 'BELOW', 'IMAGE_SUFFIXES', 'EXAMPLES', 'SCORE_EX
            'export', 'demo', 'extract', 'train', 'evaluate', 'find_pictures', 'predict', 'benchmark', 'make_parser',
            'main']
 
-# %% ../nbs/api/16_cli.ipynb #c7f44a43
+# %% ../nbs/api/16_cli.ipynb #a4f18605
 import argparse, os, sys
 from pathlib import Path
 
-# %% ../nbs/api/16_cli.ipynb #3b818bf1
+# %% ../nbs/api/16_cli.ipynb #66780440
 LOADERS = ('live_itw', 'biq2021', 'koniq10k', 'live', 'csiq', 'tid2013', 'kadid10k', 'spaq')
 
 def read_dataset(
@@ -34,7 +34,7 @@ def read_labels(
     if bool(args.data) == bool(args.dataset): raise ValueError("name the pictures either by --data labels.csv or by --dataset NAME=FOLDER")
     return from_csv(args.data, images=args.images) if args.data else read_dataset(args.dataset)[1]
 
-# %% ../nbs/api/16_cli.ipynb #ba19824f
+# %% ../nbs/api/16_cli.ipynb #b47042f6
 def _add_data(parser):
     parser.add_argument('--data', metavar='CSV', help='your own table: columns image,mos and maybe std,split,group')
     parser.add_argument('--images', metavar='FOLDER', help="where --data's pictures are (default: beside the CSV)")
@@ -59,7 +59,7 @@ def _add_head(parser):
 
 def _progress(args): return 'always' if args.progress else True
 
-# %% ../nbs/api/16_cli.ipynb #d20f931e
+# %% ../nbs/api/16_cli.ipynb #482db00c
 def _add_model(parser):
     parser.add_argument('--model', metavar='FOLDER', help='run folder of `train`, or a scorer folder (default: the model that ships with the package)')
 
@@ -68,14 +68,14 @@ def _add_run_options(parser):
     parser.add_argument('--weights', default='imagenet', help="the backbone's, where the run was trained on others than ImageNet's")
     parser.add_argument('--engine', default='auto', choices=['auto', 'keras', 'openvino'], help='what runs the backbone')
 
-# %% ../nbs/api/16_cli.ipynb #06cd4b02
+# %% ../nbs/api/16_cli.ipynb #571b4f08
 _EXTRACTION = ('base', 'weights', 'features', 'mode', 'size', 'overlapping', 'order', 'engine', 'precision', 'small')
 
 def _extractor(args):
     from birnn_iqa.features import FeatureExtractor
     return FeatureExtractor(**{name: getattr(args, name) for name in _EXTRACTION})
 
-# %% ../nbs/api/16_cli.ipynb #7b9a577d
+# %% ../nbs/api/16_cli.ipynb #9db3ec53
 def _extractor_of(run, args):
     "The extractor that a run's features came from; ValueError where the weights at hand are others"
     from birnn_iqa.features import FeatureExtractor
@@ -86,7 +86,7 @@ def _extractor_of(run, args):
         raise ValueError(f"{args.run}: trained on features of other backbone weights (digest {key['weights'][:12]}, here {extractor.key['weights'][:12]}); name them with --weights")
     return extractor
 
-# %% ../nbs/api/16_cli.ipynb #12b40202
+# %% ../nbs/api/16_cli.ipynb #4288760a
 FAILED, BELOW = 1, 4   # exit codes of `score`, added up
 
 def _print_rows():
@@ -113,7 +113,7 @@ def score(args):
     show = None if args.out else _print_rows()
     progress = _progress(args) and (args.out is not None or args.progress or not sys.stdout.isatty())   # no bar between rows on a terminal
     counts = score_files(args.paths, args.recursive, args.out, args.maps, args.report, args.threshold, args.model, args.engine, args.precision,
-                         args.threads, args.overwrite, progress, show)
+                         args.threads, args.overwrite, progress, show, max_pixels=args.max_pixels)
     if args.out: print(f"{_counts_line(counts, args.threshold)}; written to {', '.join(filter(None, (args.out, args.maps, args.report)))}")
     elif counts.failed or counts.below: print(_counts_line(counts, args.threshold), file=sys.stderr)
     return FAILED*bool(counts.failed) + BELOW*bool(counts.below)
@@ -125,7 +125,7 @@ def export(args):
     print(f'{done.path}: differs from Keras by at most {done.difference:.1g} points of 0-100. To score with it, without this package:\n\n{done.snippet}')
     return 0
 
-# %% ../nbs/api/16_cli.ipynb #33437ea0
+# %% ../nbs/api/16_cli.ipynb #e2e7f41b
 def _quieten():
     "Keep the warnings of picture decoders off the terminal; errors still arrive as errors"
     import logging, warnings
@@ -136,7 +136,7 @@ def _quieten():
     sys.stderr = os.fdopen(os.dup(2), 'w', buffering=1, encoding=sys.stderr.encoding, errors='backslashreplace')   # ours
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)   # that of libraries in C: libtiff prints there
 
-# %% ../nbs/api/16_cli.ipynb #35f541a0
+# %% ../nbs/api/16_cli.ipynb #1bb8f517
 def demo(args):
     from birnn_iqa.demo import run_demo
     run_demo(args.out, args.seed)
@@ -147,7 +147,7 @@ def extract(args):
     print(f'{len(store):,} pictures in {args.store}')
     return 1 if store.errors else 0
 
-# %% ../nbs/api/16_cli.ipynb #215ee014
+# %% ../nbs/api/16_cli.ipynb #0dd08e1a
 def _split(table, args):
     from birnn_iqa.datasets import official_split, random_splits
     if set(table['split']) >= {'train', 'test'}: return official_split(table, args.val, args.seed)
@@ -178,7 +178,7 @@ def _as_scorer(run, store):
     if run.plan['scale'] and not (run.dir / 'scorer/scorer.json').is_file():
         run_to_scorer(run.dir, run.dir / 'scorer', seen_area(store, run.predictions.image_id[run.predictions.part == 'train']))
 
-# %% ../nbs/api/16_cli.ipynb #a127aa4a
+# %% ../nbs/api/16_cli.ipynb #e59ca4ff
 def _predict(run, args, table):
     "Features of a table's pictures in the run's own way, and the scores of those that could be read"
     store = _extractor_of(run, args).extract(table, args.store or _features_beside(args.run), progress=_progress(args))
@@ -197,7 +197,7 @@ def evaluate(args):
     if args.out: known.assign(prediction=scores)[['image_id', 'mos', 'prediction']].to_csv(args.out, index=False)
     return 1 if errors else 0
 
-# %% ../nbs/api/16_cli.ipynb #679e713d
+# %% ../nbs/api/16_cli.ipynb #eb2c9797
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif')
 
 def find_pictures(
@@ -224,7 +224,7 @@ def predict(args):
     else: print(result.to_csv(index=False), end='')
     return 1 if errors else 0
 
-# %% ../nbs/api/16_cli.ipynb #775b891e
+# %% ../nbs/api/16_cli.ipynb #b197f2fd
 def benchmark(args):
     from birnn_iqa import benchmark as room
     from birnn_iqa.training import HeadConfig
@@ -239,7 +239,7 @@ def benchmark(args):
     for path in room.figures(results, Path(args.out) / 'figures'): print(path)
     return 0 if (results.status == 'ok').all() else 1
 
-# %% ../nbs/api/16_cli.ipynb #c96667c3
+# %% ../nbs/api/16_cli.ipynb #c24977f1
 EXAMPLES = """examples:
   birnn-iqa score photo.jpg
   birnn-iqa score -r holiday/ -o scores.csv --report report.html --maps maps/
@@ -273,7 +273,7 @@ def _add_command(commands, function, help, example):
     parser.add_argument('--progress', action='store_true', help='show progress bars even where the output is no terminal')
     return parser
 
-# %% ../nbs/api/16_cli.ipynb #bfae1413
+# %% ../nbs/api/16_cli.ipynb #a537871b
 def make_parser() -> argparse.ArgumentParser:
     "The parser of `birnn-iqa`"
     from birnn_iqa import __version__
@@ -292,6 +292,7 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument('--engine', default='auto', choices=['auto', 'keras', 'openvino'], help='what runs the network')
     p.add_argument('--precision', default='f32', choices=['f32', 'bf16'], help='of the network; bf16 is faster on processors that have it')
     p.add_argument('--threads', type=int, metavar='N', help='of the network (default: all cores)')
+    p.add_argument('--max-pixels', type=int, default=200_000_000, metavar='N', help='a picture that claims more is refused (default: 200 million)')
     p.add_argument('--overwrite', action='store_true', help='begin the table anew where the file is there')
     p = _add_command(commands, export, 'write a scorer as one network for another runtime, and check it against Keras', 'birnn-iqa export --to onnx -o scorer.onnx')
     p.add_argument('--to', required=True, choices=['onnx', 'openvino', 'tflite', 'keras'], help='format')
@@ -335,7 +336,7 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument('--seed', type=int, default=0, help='of splits, initial weights, dropout and order')
     return parser
 
-# %% ../nbs/api/16_cli.ipynb #930fc0e9
+# %% ../nbs/api/16_cli.ipynb #b10a601f
 def main(
     argv=None # arguments; None: the command line's
 ) -> int: # exit code: 0 done, 1 done but something failed, 2 not begun; 4 and 5 as `score --help` tells

@@ -1141,7 +1141,7 @@ def _check_out(out):
     if Path(out).suffix == '.parquet' and not importlib.util.find_spec('pyarrow'):
         raise ScorerError(f"{out}: Parquet needs pyarrow, which is not installed: pip install pyarrow, or write .csv or .json")
 
-# %% ../nbs/api/12_scoring.ipynb #5448548f
+# %% ../nbs/api/12_scoring.ipynb #cfcf5b47
 def map_name(
     path,   # of a picture
 ) -> str:   # file name of its map
@@ -1178,11 +1178,12 @@ def score_files(
     progress=True,     # bar with rate and time left: True on a terminal, 'always', or False
     each=None,         # called with each row, a dictionary of `COLUMNS`
     lines=None,        # what '-' reads; None: standard input
+    max_pixels=MAX_PIXELS, # a picture that claims more is a failed one
 ) -> Counts:
     "Score files one after another; `ScorerError` or an OSError where the table cannot be written or continued."
     _check_out(out)
     start, files = time.perf_counter(), list_files(paths, recursive, lines)
-    scorer = model if isinstance(model, Scorer) else Scorer(model, engine, precision, threads, streams=_streams(len(files), threads))
+    scorer = model if isinstance(model, Scorer) else Scorer(model, engine, precision, threads, streams=_streams(len(files), threads), max_pixels=max_pixels)
     csv_path = None if out is None else Path(out) if Path(out).suffix == '.csv' else Path(f'{out}.csv')
     table = None if out is None else Table(csv_path, scorer.digest, overwrite)
     resumed = table.resume(files) if table else 0
