@@ -198,7 +198,7 @@ def pack(args):
     load = lambda path: keras.saving.load_model(path, compile=False)
     live, ladders = max(int(n['live']) for n in notes), int(notes[0]['ladders'])
     card = CARD.format(heads=len(files), pictures=int(notes[0]['pictures']), epochs=int(notes[0]['epochs']), ladders=ladders,
-                       backbone=TUNED if tuned.exists() else 'frozen', live=f"\n- {sum(int(n['live']) > 0 for n in notes)} of the heads: {live:,} pictures of LIVE In the Wild too (Ghadiyaram and Bovik 2016), of which only the order and spacing counts;" if live else '', **{k: validation[k] for k in ('srocc', 'plcc', 'rmse', 'n')})
+                       backbone=TUNED if tuned.exists() else 'frozen', heads_first=' (after 6 of the heads alone)' if tuned.exists() else '', live=f"\n- {sum(int(n['live']) > 0 for n in notes)} of the heads: {live:,} pictures of LIVE In the Wild too (Ghadiyaram and Bovik 2016), of which only the order and spacing counts;" if live else '', **{k: validation[k] for k in ('srocc', 'plcc', 'rmse', 'n')})
     save_scorer(args.out, [load(f) for f in files], json.loads((args.work/'key.json').read_text()), std=std, name='birnn-iqa-lite0', card=card, license=LICENSE,
                 backbone=load(tuned) if tuned.exists() else None, map_head=load(args.map_head) if args.map_head else None,
                 map_weights=[FeatureExtractor(**EXTRACTION).key['weights']] if args.map_head else [])
@@ -241,14 +241,14 @@ Scores photographs from 0 to 100 (higher is better), without a reference.
 
 ## What it is
 {heads} Bi-RNN heads with attention, their mean, on multi-level features of EfficientNet-Lite0 (ImageNet, {backbone}): means and
-standard deviations of seven stages over windows of 224x224 pixels, half overlapping, of a picture of at most 512x512 pixels of area.
+standard deviations of seven stages over windows of 224x224 pixels, one every 96 pixels, of a picture of at most 512x512 pixels of area.
 Its uncertainty is hypot(a, b*spread of the heads), fitted on validation pictures.
 
 ## What it learnt from
 - {pictures:,} pictures of BIQ2021's official training part (Ahmed and Asif 2022), whose scores set the scale;{live}
 - {ladders} training pictures distorted by the package in five rising levels, on which the score has to fall from level to level.
 
-{epochs} epochs over the rated pictures, grids of windows mirrored and transposed at random. A tenth of BIQ2021's content groups was kept for
+{epochs} epochs over the rated pictures{heads_first}, grids of windows mirrored and transposed at random. A tenth of BIQ2021's content groups was kept for
 validation: SROCC {srocc:.3f}, PLCC {plcc:.3f}, RMSE {rmse:.1f} points on {n:,} pictures. Results on pictures that had no part in training:
 `benchmarks/results/shipped_model.json` in the repository; LIVE In the Wild among them, of which it saw nothing.
 
