@@ -682,7 +682,7 @@ def _outdated(self: FeatureExtractor, store, files, digest, errors) -> list:  # 
         except OSError as error: errors[id] = str(error)
     return outdated
 
-# %% ../nbs/api/10_features.ipynb #2c48c5b8
+# %% ../nbs/api/10_features.ipynb #41adc7d7
 @patch
 def extract(self: FeatureExtractor,
     table,            # labels table (image_id, path), dict {name: path}, or list of paths
@@ -708,10 +708,14 @@ def extract(self: FeatureExtractor,
     if errors: self._report(errors, len(files), store_dir, strict)
     return FeatureStore(store_dir, self.key)
 
+def _streams(pictures, threads):
+    "Many pictures are worked on side by side, each on threads of its own; few one after another on all."
+    return min(4, threads or os.cpu_count() or 1) if pictures >= 32 else None
+
 @patch
 def _ready(self: FeatureExtractor, pictures):
-    "Compile the network; for many pictures so that each core works on a batch of its own, and none waits for another."
-    if self.streams is None and pictures >= 32 and 'network' not in vars(self): self.streams = min(4, self.threads or os.cpu_count() or 1)
+    "Compile the network for so many pictures, if it is not compiled yet."
+    if self.streams is None and 'network' not in vars(self): self.streams = _streams(pictures, self.threads)
     self.network
 
 @patch

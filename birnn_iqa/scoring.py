@@ -24,9 +24,9 @@ from fastcore.basics import patch
 from PIL import Image
 from tqdm import tqdm
 
-# %% ../nbs/api/12_scoring.ipynb #e2de68d6
+# %% ../nbs/api/12_scoring.ipynb #75b1ed33
 from .engines import EngineError, compile_model, load_compiled, save_compiled
-from .features import BAD_PICTURE, _try_lock, compare_keys, look_ahead, mirror_to_cells
+from .features import BAD_PICTURE, _streams, _try_lock, compare_keys, look_ahead, mirror_to_cells
 from .images import MAX_PIXELS, ImageError, example_image, load_image, resize_image
 from .patches import cut, paint_map, patch_grid
 
@@ -1141,7 +1141,7 @@ def _check_out(out):
     if Path(out).suffix == '.parquet' and not importlib.util.find_spec('pyarrow'):
         raise ScorerError(f"{out}: Parquet needs pyarrow, which is not installed: pip install pyarrow, or write .csv or .json")
 
-# %% ../nbs/api/12_scoring.ipynb #cfcf5b47
+# %% ../nbs/api/12_scoring.ipynb #ca9ae11a
 def map_name(
     path,   # of a picture
 ) -> str:   # file name of its map
@@ -1149,10 +1149,6 @@ def map_name(
     path = os.fsencode(path)
     stem = os.fsdecode(os.path.splitext(os.path.basename(path))[0]).encode('ascii', 'replace').decode().replace('?', '_')
     return f'{stem[:100]}-{hashlib.sha256(path).hexdigest()[:8]}.png'
-
-def _streams(files, threads):
-    "Many pictures are worked on side by side, each on threads of its own; few one after another on all."
-    return min(4, threads or os.cpu_count() or 1) if files >= 32 else None
 
 def _score_rest(scorer, paths, table, maps, on_result):
     "Score `paths` and yield their rows; rows known from an earlier run are taken over."
