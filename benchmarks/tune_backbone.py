@@ -10,7 +10,8 @@ biases are trained; folded layers are written back exactly.
 
 Pictures, ladders, validation part and losses are those of `train_shipped_model.py`: 32 rated pictures and two ladders a step, each
 head with its own loss on the common features, AdamW with a cosine of 1e-4 for the backbone and 3e-4 for the heads, and the moving
-average of the weights is kept. After each epoch WORK/tuned holds what `pack --work WORK/tuned` wants; the validation figures go to benchmarks/results/tuning.json.
+average of the weights is kept. After each epoch WORK/tuned holds what `pack --work WORK/tuned` wants; the validation figures go to
+benchmarks/results/tuning.json.
 """
 import argparse
 import json
