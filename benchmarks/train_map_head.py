@@ -59,10 +59,10 @@ def windows(files, pictures):
     for _, future in tqdm(look_ahead(make, range(min(pictures, 4*len(files)))), total=min(pictures, 4*len(files)), disable=None):
         i, image, levels, which = future.result()
         look = look_at(image)
-        cells = network(mirror_to_cells(look.image)[None])[0]
+        means, variances = (c[0] for c in network(mirror_to_cells(look.image)[None]))
         boxes = patch_grid(*look.image.shape[:2], MAP_SIZE, MAP_OVERLAPPING)
         boxes = boxes[np.random.default_rng(i).permutation(len(boxes))[:WINDOWS]]
-        features = pool_windows(cells, cell_shares(boxes, *cells.shape[:2])).astype(np.float16)
+        features = pool_windows(means, variances, cell_shares(boxes, *means.shape[:2])).astype(np.float16)
         for row, (y0, x0, y1, x1) in zip(features, look.in_picture(boxes)):
             most = np.bincount(which[y0:y1, x0:x1].ravel().astype(int) + 1).argmax() - 1
             found.append((row, -levels[y0:y1, x0:x1].mean()/5, most, i//4))

@@ -382,13 +382,13 @@ def feature_model(
     if features == 'multilevel': parts += [ops.std(m, axis=(1, 2)) for m in maps]
     return keras.Model(patches, parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=-1), name=f'{model.name}_{features}')
 
-# %% ../nbs/api/06_backbones.ipynb #3f463707
+# %% ../nbs/api/06_backbones.ipynb #11f887e6
 CELL = 32
 
 def _within_cells(x, stage):
-    "Mean and variance (b, h/32, w/32, c) of a stage's map over each cell."
+    "Mean and variance (b, h/32, w/32, c) of a stage's map over each cell; a cell that is one place of the map has no variance: None."
     step = CELL//stage
-    if step == 1: return x, ops.zeros_like(x)
+    if step == 1: return x, None
     mean = ops.average_pool(x, step, step)
     spread = x - ops.repeat(ops.repeat(mean, step, axis=1), step, axis=2)
     return mean, ops.average_pool(spread*spread, step, step)
@@ -401,25 +401,25 @@ def _stage_steps(model, features):
                          "use features of patches, or a base such as 'efficientnet_lite0', 'resnet' or 'vgg16'")
     return [224//s for s in sizes]
 
-# %% ../nbs/api/06_backbones.ipynb #7f56f61e
+# %% ../nbs/api/06_backbones.ipynb #58f22d5c
 def cell_model(
     base,                  # a name of a base, or a keras.Model that gives feature maps
     weights='imagenet',    # 'imagenet', None or a local file; not looked at when `base` is a model
     features='multilevel', # 'multilevel': every stage; 'avg': the last map alone
     *,
     preprocess='auto',     # for a model of your own: the base whose preprocessing it wants, None for raw pixels
-) -> keras.Model:          # raw pictures (b, H, W, 3), 0-255, H and W multiples of 32, to (b, H/32, W/32, 2*c) float32
-    "A whole picture to its cells: all channels' means within each cell, then all their variances ('avg': means alone)."
+) -> keras.Model:          # raw pictures (b, H, W, 3), 0-255, H and W multiples of 32, to means (b, H/32, W/32, c) and variances (b, H/32, W/32, f), float32
+    "A whole picture to its cells: all channels' means within each cell, and the variances of the first f, which vary there ('avg': means alone)."
     model, name = _named_base(base, weights, (None, None, 3), preprocess)
     steps = _stage_steps(model, features)
     taps = keras.Model(model.input, _taps(model, features), name=model.name)
     pictures = keras.Input((None, None, 3), dtype='float32', name='pictures')
     maps = [ops.cast(m, 'float32') for m in keras.tree.flatten(taps(_pixels(pictures, name)))]
     means, variances = zip(*[_within_cells(m, s) for m, s in zip(maps, steps)])
-    cells = ops.concatenate(means + variances, axis=-1) if features == 'multilevel' else means[0]
+    cells = means[0] if features == 'avg' else [ops.concatenate(means, -1), ops.concatenate([v for v in variances if v is not None], -1)]
     return keras.Model(pictures, cells, name=f'{model.name}_{features}_cells')
 
-# %% ../nbs/api/06_backbones.ipynb #90deaca1
+# %% ../nbs/api/06_backbones.ipynb #4f02b922
 def _coverage(starts, ends, cells):
     "(p, cells): share of each window's side that lies in each cell."
     edges = CELL*np.arange(cells)
@@ -427,32 +427,31 @@ def _coverage(starts, ends, cells):
     return np.clip(inside, 0, None)/(ends - starts)[:, None]
 
 def _mean_and_deviation(weights, mean, variance):
-    "Of windows with `weights` (p, n): mean and deviation (p, c) by the cells' means and variances (n, c)."
+    "Of windows with `weights` (p, n): mean and deviation (p, c) by the cells' means (n, c) and the variances of the first of them (n, f)."
     centre = mean.mean(0, dtype=np.float64)
     mean = mean - centre
     average = weights@mean
     mean *= mean
-    mean += variance
+    mean[:, :variance.shape[1]] += variance
     return average + centre, np.sqrt(np.clip(weights@mean - average*average, 0, None))
 
 def window_features(
-    cells,                 # (H/32, W/32, 2*c) of one picture from `cell_model`; (H/32, W/32, c) for 'avg'
-    boxes,                 # (p, 4) windows y0, x0, y1, x1 in pixels, inside the picture
-    features='multilevel', # as `cell_model` was built
-) -> np.ndarray:           # (p, d) float32, in the order of `feature_model`
+    means,         # (H/32, W/32, c) of one picture from `cell_model`
+    variances,     # (H/32, W/32, f) of its first channels; None: means are all that is wanted, as with features='avg'
+    boxes,         # (p, 4) windows y0, x0, y1, x1 in pixels, inside the picture
+) -> np.ndarray:   # (p, 2*c) float32 in the order of `feature_model`, or (p, c)
     "Features of windows from the cells that they cover; raises `ValueError` for windows outside."
-    cells, boxes = np.asarray(cells, np.float32), np.asarray(boxes, np.float64).reshape(-1, 4)
+    means, boxes = np.asarray(means, np.float32), np.asarray(boxes, np.float64).reshape(-1, 4)
     y0, x0, y1, x1 = boxes.T
-    bad = (y0 < 0) | (x0 < 0) | (y1 > CELL*cells.shape[0]) | (x1 > CELL*cells.shape[1]) | (y0 >= y1) | (x0 >= x1)
-    if bad.any(): raise ValueError(f'window {boxes[bad][0].tolist()} (y0, x0, y1, x1) is empty or outside the {CELL*cells.shape[0]}x{CELL*cells.shape[1]} pixels of the cells')
-    rows, columns = _coverage(y0, y1, cells.shape[0]), _coverage(x0, x1, cells.shape[1])
-    flat = cells.reshape(-1, cells.shape[-1])
-    weights = (rows[:, :, None]*columns[:, None]).reshape(len(boxes), len(flat))
-    out = np.empty((len(boxes), flat.shape[1]), np.float32)
-    if features == 'avg': means, averages = flat, out
-    else: (means, variances), (averages, deviations) = np.split(flat, 2, axis=1), np.split(out, 2, axis=1)
+    bad = (y0 < 0) | (x0 < 0) | (y1 > CELL*means.shape[0]) | (x1 > CELL*means.shape[1]) | (y0 >= y1) | (x0 >= x1)
+    if bad.any(): raise ValueError(f'window {boxes[bad][0].tolist()} (y0, x0, y1, x1) is empty or outside the {CELL*means.shape[0]}x{CELL*means.shape[1]} pixels of the cells')
+    rows, columns = _coverage(y0, y1, means.shape[0]), _coverage(x0, x1, means.shape[1])
+    means = means.reshape(-1, channels := means.shape[-1])
+    weights = (rows[:, :, None]*columns[:, None]).reshape(len(boxes), len(means))
+    out = np.empty((len(boxes), channels if variances is None else 2*channels), np.float32)
+    if variances is not None: variances = np.asarray(variances, np.float32).reshape(len(means), -1)
     step = max(8, min(128, 2**19//max(1, weights.size)))   # few channels stay in the cache, and small products on one thread: the cores are the network's
-    for c in (slice(at, at + step) for at in range(0, means.shape[1], step)):
-        if features == 'avg': averages[:, c] = weights@means[:, c]
-        else: averages[:, c], deviations[:, c] = _mean_and_deviation(weights, means[:, c], variances[:, c])
+    for c in (slice(at, min(at + step, channels)) for at in range(0, channels, step)):
+        if variances is None: out[:, c] = weights@means[:, c]
+        else: out[:, c], out[:, c.start + channels:c.stop + channels] = _mean_and_deviation(weights, means[:, c], variances[:, c])
     return out

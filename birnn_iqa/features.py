@@ -9,11 +9,11 @@ __all__ = ['ALIGN', 'LAYOUT', 'FORMAT', 'TILE', 'MARGIN', 'BAD_PICTURE', 'never_
            'pad_rows', 'FeatureExtractor', 'Picture', 'cut_into_batches', 'mirror_to_cells', 'tiles', 'pool_windows',
            'look_ahead', 'StoreWriter', 'list_pictures', 'ExtractionError', 'write_errors']
 
-# %% ../nbs/api/10_features.ipynb #66da495d
+# %% ../nbs/api/10_features.ipynb #59d92094
 import csv, hashlib, io, json, mmap, os, queue, threading, time, warnings, zlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 import numpy as np
@@ -387,7 +387,7 @@ def is_current(self: FeatureStore,
         self._records[r.id] = r
     return True
 
-# %% ../nbs/api/10_features.ipynb #588b789b
+# %% ../nbs/api/10_features.ipynb #c74e4e5b
 FORMAT = 1   # of the features themselves; a change in what they are raises it
 
 class FeatureExtractor:
@@ -401,7 +401,7 @@ class FeatureExtractor:
         overlapping=0.5,            # share of a patch that its neighbour repeats, 0 <= overlapping < 1
         order='columns',            # in which patches follow one another: 'columns', 'rows' or 'boustrophedon'
         engine='auto',              # 'auto', 'keras' or 'openvino'
-        precision='f32',            # 'f32' or 'bf16'
+        precision='f32',            # 'f32', 'bf16' or 'int8'
         batch_size=32,              # patches that the network sees at once
         small='error',              # a picture smaller than a patch: 'error', or 'resize' it
         *,
@@ -436,7 +436,7 @@ class FeatureExtractor:
 
     def __repr__(self): return f"FeatureExtractor({', '.join(f'{k}={v!r}' for k, v in self.key.items() if k not in ('format', 'weights'))})"
 
-# %% ../nbs/api/10_features.ipynb #535d4ac5
+# %% ../nbs/api/10_features.ipynb #7557518a
 @patch
 def _build(self: FeatureExtractor, base, weights, preprocess) -> dict:   # the network's part of the key
     "Build the network, not yet compiled."
@@ -450,12 +450,14 @@ def _build(self: FeatureExtractor, base, weights, preprocess) -> dict:   # the n
 def _compile(self: FeatureExtractor, raw):
     "The network with its pooling as one call; for raw pixels the preprocessing is part of it."
     preprocess = self.preprocess if raw else None
-    from birnn_iqa.backbones import cell_model, feature_model
-    from birnn_iqa.engines import compile_model
+    from birnn_iqa.backbones import cell_model, feature_model, preprocess_input
+    from birnn_iqa.engines import compile_model, example_batches
     if self.mode == 'dense': model = cell_model(self.model, features=self.kind, preprocess=preprocess)
     else: model = feature_model(self.model, features=self.kind, input_shape=(*self.size, 3), preprocess=preprocess)
-    self.width = model.output_shape[-1]
-    return compile_model(model, self.engine, self.precision, self.threads, input_dtype='uint8' if raw else 'float32', streams=self.streams)
+    self.width = model.output_shape[-1] if self.mode == 'patches' else None
+    prepare = partial(preprocess_input, base=self.preprocess) if self.preprocess not in (None, 'auto') else np.float32
+    calibration = None if raw or self.precision != 'int8' else map(prepare, example_batches(model.input_shape))
+    return compile_model(model, self.engine, self.precision, self.threads, input_dtype='uint8' if raw else 'float32', streams=self.streams, calibration=calibration)
 
 # %% ../nbs/api/10_features.ipynb #00dd758f
 class Picture(NamedTuple):
@@ -520,7 +522,7 @@ def tiles(
     tops = range(0, max(1, side - TILE + step), step)
     return list(tops), np.clip((starts - MARGIN)//step, 0, len(tops) - 1)
 
-# %% ../nbs/api/10_features.ipynb #696b0b08
+# %% ../nbs/api/10_features.ipynb #bfa80305
 @patch
 def _views(self: FeatureExtractor, picture):
     "Yield (corner (y, x), numbers of the patches that are read from it, pixels (1, h, w, 3)) of each tile of a picture."
@@ -533,17 +535,17 @@ def _views(self: FeatureExtractor, picture):
             if len(chosen): yield (top, left), chosen, image[None, top:top + TILE, left:left + TILE]
 
 def pool_windows(
-    cells,   # (h, w, c) from `cell_model`
-    boxes,   # int (p, 4), windows in pixels of what the cells cover
-    kind,    # 'multilevel' or 'avg'
-) -> np.ndarray:   # (p, d)
+    means, variances, # (h, w, c), and (h, w, f) or None, from `cell_model`
+    boxes,            # int (p, 4), windows in pixels of what the cells cover
+) -> np.ndarray:      # (p, d)
     "Features of windows; of a large picture each from the cells that it touches alone, so that memory and time stay small."
     from birnn_iqa.backbones import CELL, window_features
-    if len(cells)*len(cells[0]) <= 512: return window_features(cells, boxes, kind)
+    if means.shape[0]*means.shape[1] <= 512: return window_features(means, variances, boxes)
     def one(box):
         corner = box[:2]//CELL
         y1, x1 = -(-box[2:]//CELL)
-        return window_features(cells[corner[0]:y1, corner[1]:x1], box - CELL*np.tile(corner, 2), kind)
+        part = np.s_[corner[0]:y1, corner[1]:x1]
+        return window_features(means[part], None if variances is None else variances[part], box - CELL*np.tile(corner, 2))
     return np.concatenate([one(box) for box in boxes])
 
 @patch
@@ -557,7 +559,8 @@ def _densely(self: FeatureExtractor, pictures):
                 yield pixels
     for cells in self.network.map(views(), lend=True):   # pooled before the next is asked for
         picture, corner, chosen = sent.popleft()
-        windows = pool_windows(cells[0], picture.boxes[chosen] - np.tile(corner, 2), self.kind)
+        means, variances = (c[0] for c in cells) if isinstance(cells, tuple) else (cells[0], None)
+        windows = pool_windows(means, variances, picture.boxes[chosen] - np.tile(corner, 2))
         rows.update(zip(chosen, windows))
         if len(rows) == len(picture.boxes):
             yield picture, np.stack([rows[i] for i in range(len(rows))])
