@@ -24,8 +24,8 @@ from fastcore.basics import patch
 from PIL import Image
 from tqdm import tqdm
 
-# %% ../nbs/api/12_scoring.ipynb #75b1ed33
-from .engines import EngineError, compile_model, load_compiled, save_compiled
+# %% ../nbs/api/12_scoring.ipynb #e3b6669a
+from .engines import PRECISIONS, EngineError, compile_model, load_compiled, save_compiled
 from .features import BAD_PICTURE, _streams, _try_lock, compare_keys, look_ahead, mirror_to_cells
 from .images import MAX_PIXELS, ImageError, example_image, load_image, resize_image
 from .patches import cut, paint_map, patch_grid
@@ -338,7 +338,7 @@ def keras_head(
     features = keras.Input(shape, name='features')
     return keras.Model(features, _head_output(steps, arrays, features, unroll, plain))
 
-# %% ../nbs/api/12_scoring.ipynb #1851a7b8
+# %% ../nbs/api/12_scoring.ipynb #91056ad6
 CELL = 32
 
 def _shares(starts, ends, cells):
@@ -357,22 +357,22 @@ def cell_shares(
     return shares.reshape(len(boxes), -1).astype(np.float32)
 
 def pool_windows(
-    cells,     # float32 (rows, columns, 2*c): means, then variances within the cells; (rows, columns, c) for 'avg'
+    means,     # float32 (rows, columns, c)
+    variances, # float32 (rows, columns, f) within the cells, of the first f channels; None: means alone
     shares,    # as `cell_shares` gives
-    kind='multilevel', # or 'avg': means alone
 ) -> np.ndarray:  # float32 (p, 2*c): means, then standard deviations; (p, c)
     "Features of windows from those of cells."
-    cells = cells.reshape(-1, cells.shape[-1])
-    if kind == 'avg': return shares @ cells
-    out = np.empty((len(shares), cells.shape[1]), np.float32)
-    (means, variances), (averages, deviations) = np.split(cells, 2, 1), np.split(out, 2, 1)
+    means = means.reshape(-1, means.shape[-1])
+    if variances is None: return shares @ means
+    variances, out = variances.reshape(len(means), -1), np.empty((len(shares), 2*means.shape[1]), np.float32)
+    averages, deviations = np.split(out, 2, 1)
     for c in (slice(at, at + 128) for at in range(0, means.shape[1], 128)):   # few channels stay in the processor's cache
         centre = means[:, c].mean(0)
         mean = means[:, c] - centre
         average = shares @ mean
         averages[:, c] = average + centre
         mean *= mean
-        mean += variances[:, c]
+        mean[:, :variances[:, c].shape[1]] += variances[:, c]
         deviations[:, c] = np.sqrt(np.clip(shares @ mean - average*average, 0, None))
     return out
 
@@ -407,7 +407,7 @@ def _keep(folder, name, write):
             if not (folder/name).is_dir(): raise   # otherwise another process was faster
     return folder/name
 
-# %% ../nbs/api/12_scoring.ipynb #1a4e1257
+# %% ../nbs/api/12_scoring.ipynb #8fe37bf3
 def _keras_backbone(key, base=None, weights='imagenet'):
     "The Keras model that computes the features that `key` describes; `ScorerError` where it would compute others."
     from birnn_iqa.backbones import cell_model, feature_model
@@ -425,7 +425,7 @@ def _keras_backbone(key, base=None, weights='imagenet'):
 def _network_digest(key):
     "What a compiled backbone depends on, as 32 hexadecimal digits."
     from birnn_iqa import __version__
-    decides = dict({k: v for k, v in key.items() if k not in ('overlapping', 'order', 'small', 'precision')}, birnn_iqa=__version__,
+    decides = dict({k: v for k, v in key.items() if k not in ('overlapping', 'order', 'small', 'precision')}, birnn_iqa=__version__, cells='means, variances',
                    **{name: importlib.metadata.version(name) for name in ('openvino', 'keras')})
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -450,7 +450,7 @@ def _load_kept(
 def backbone_network(
     key,               # dict, the `key` of a `FeatureExtractor`
     engine='auto',     # 'openvino', 'keras', or 'auto': OpenVINO where it is installed
-    precision='f32',   # 'f32' or 'bf16'
+    precision='f32',   # 'f32', 'bf16' or 'int8'
     threads=None,      # of OpenVINO; None: all cores
     base=None,         # a keras.Model, where the key names one that is no base of this package
     weights='imagenet',  # or a local file, or `Tuned` layers
@@ -460,10 +460,10 @@ def backbone_network(
     if engine == 'auto': engine = 'openvino' if importlib.util.find_spec('openvino') else 'keras'
     folder = cache_folder() if engine == 'openvino' and importlib.util.find_spec('openvino') else None
     if folder is None: return compile_model(_keras_backbone(key, base, weights), engine, precision, threads, input_dtype='uint8', streams=streams)
-    kept = folder/f'network-{_network_digest(key)}'
+    kept = folder/f"network-{_network_digest(key)}{'-int8' if precision == 'int8' else ''}"
     def write(path):
         path.mkdir()
-        save_compiled(_keras_backbone(key, base, weights), path/'network.xml', 'uint8')
+        save_compiled(_keras_backbone(key, base, weights), path/'network.xml', 'uint8', precision)
     def load(): return _load_kept(kept, precision, threads, streams)
     try: return load()
     except (FileNotFoundError, EngineError): _keep(folder, kept.name, write)   # not there, or damaged
@@ -763,7 +763,7 @@ def _repr_html_(self: ScoreResult):
     extra = '' if self.map_quality is None else '; parts from {:.0f} (violet) to {:.0f} (yellow)'.format(*self.map_range())
     return f'<div>{shown}<b>{self.score:.1f}</b> ± {self.std:.1f} of {self.scale[0]}-{self.scale[1]}, higher is better{extra}</div>'
 
-# %% ../nbs/api/12_scoring.ipynb #fdf3b08a
+# %% ../nbs/api/12_scoring.ipynb #1c2c3281
 SHIPPED = Path(__file__).parent/'data'/'scorer' if '__file__' in globals() else Path(importlib.util.find_spec('birnn_iqa').origin).parent/'data'/'scorer'
 THUMBNAIL = 320
 
@@ -772,7 +772,7 @@ class Scorer:
     def __init__(self,
         model=None,         # None: the model that ships with the package; a folder of `train` or `save_scorer`
         engine='auto',      # of the backbone: 'openvino', 'keras', or 'auto': OpenVINO where it is installed
-        precision='f32',    # of the backbone: 'f32' or 'bf16'
+        precision='f32',    # of the backbone: 'f32', 'bf16' or 'int8' (OpenVINO alone; about twice as fast)
         threads=None,       # of OpenVINO; None: all cores
         *,
         streams=None,       # pictures that OpenVINO works on side by side; None: one, on all threads
@@ -780,7 +780,7 @@ class Scorer:
         weights='imagenet', # of the backbone, or a local file
         max_pixels=MAX_PIXELS, # a picture that claims more is refused
     ):
-        if precision not in ('f32', 'bf16'): raise ScorerError(f"precision={precision!r}; expected 'f32' or 'bf16'")
+        if precision not in PRECISIONS: raise ScorerError(f"precision={precision!r}; expected one of {', '.join(PRECISIONS)}")
         if engine not in ('auto', 'openvino', 'keras'): raise ScorerError(f"engine={engine!r}; expected 'auto', 'openvino' or 'keras'")
         self.folder = scorer_folder(model)
         self.content, members, self.mapper = read_scorer(self.folder)
@@ -823,7 +823,7 @@ def scorer_folder(
     if not (folder/'model.keras').is_file(): return folder
     return folder/'scorer' if (folder/'scorer'/'scorer.json').is_file() else _from_run(folder)
 
-# %% ../nbs/api/12_scoring.ipynb #17b11999
+# %% ../nbs/api/12_scoring.ipynb #56da44ce
 class _Seen(NamedTuple):
     "A decoded picture on its way; `image` holds what look_ahead counts as waiting bytes."
     look: Look
@@ -853,11 +853,12 @@ def _prepare(self: Scorer, source, thumbnail=True):
 @patch
 def _pool(self: Scorer, cells, boxes):
     "Features of windows; the shares of one grid are computed once."
-    shape = (boxes.tobytes(), *cells.shape[:2])
+    means, variances = (c[0] for c in cells) if isinstance(cells, tuple) else (cells[0], None)
+    shape = (boxes.tobytes(), *means.shape[:2])
     if shape not in self._shares:
         if len(self._shares) > 100: self._shares.clear()
         self._shares[shape] = cell_shares(boxes, *shape[1:])
-    return pool_windows(cells, self._shares[shape], self.key['features'])
+    return pool_windows(means, variances, self._shares[shape])
 
 @patch
 def _map_values(self: Scorer, features):
@@ -878,8 +879,8 @@ def _features(self: Scorer, looks, maps):
             look, values = sent.popleft(), None
             if maps:
                 boxes = patch_grid(*look.image.shape[:2], MAP_SIZE, MAP_OVERLAPPING)
-                values = boxes, self._map_values(self._pool(cells[0], boxes))
-            yield self._pool(cells[0], look.boxes), values
+                values = boxes, self._map_values(self._pool(cells, boxes))
+            yield self._pool(cells, look.boxes), values
     else:
         for look in looks:
             patches = cut(look.image, look.boxes)
@@ -1250,25 +1251,26 @@ def write_report(
     _write_whole(Path(path), page.encode())
     return Path(path)
 
-# %% ../nbs/api/12_scoring.ipynb #5acff43c
-def _pooled(cells, shares, kind):
-    "`pool_windows` for Keras tensors (b, r, c, 2*n): features (b, p, 2*n)."
+# %% ../nbs/api/12_scoring.ipynb #3e175655
+def _pooled(means, variances, shares):
+    "`pool_windows` for Keras tensors: features (b, p, 2*c), or (b, p, c)."
     import keras
     from keras import ops
-    _, rows, columns, width = cells.shape
-    half = width//2
-    flat = keras.layers.Reshape((rows*columns, width), name='cells')(cells)
-    if kind == 'avg':
-        pool = keras.layers.EinsumDense('bnc,np->bpc', (len(shares), width), name='windows')
-        pooled = pool(flat)
+    def windows(cells):
+        pool = keras.layers.EinsumDense('bnc,np->bpc', (len(shares), cells.shape[-1]), name='windows')
+        pooled = pool(cells)
         pool.set_weights([shares.T])
         return pooled
-    centre = ops.mean(flat[:, :, :half], axis=1, keepdims=True)
-    mean = flat[:, :, :half] - centre
-    pool = keras.layers.EinsumDense('bnc,np->bpc', (len(shares), 3*half), name='windows')
-    average, square, within = ops.split(pool(ops.concatenate([mean, mean*mean, flat[:, :, half:]], -1)), 3, axis=-1)
-    pool.set_weights([shares.T])
-    return ops.concatenate([average + centre, ops.sqrt(within + ops.relu(square - average*average))], -1)
+    width, n = means.shape[-1], shares.shape[1]
+    means = keras.layers.Reshape((n, width), name='means')(means)
+    if variances is None: return windows(means)
+    fine = variances.shape[-1]
+    centre = ops.mean(means, axis=1, keepdims=True)
+    mean = means - centre
+    pooled = windows(ops.concatenate([mean, mean*mean, keras.layers.Reshape((n, fine), name='variances')(variances)], -1))
+    average, square, within = ops.split(pooled, [width, 2*width], axis=-1)
+    between = ops.relu(square - average*average)
+    return ops.concatenate([average + centre, ops.sqrt(within + between[:, :, :fine]), ops.sqrt(between[:, :, fine:])], -1)
 
 def _soft_ends(score, margin):
     "`soft_ends` for Keras tensors."
@@ -1290,7 +1292,9 @@ def whole_model(self: Scorer,
     boxes = patch_grid(height, width, size, self.key['overlapping'], self.key['order'])
     pixels = keras.Input((height, width, 3) if dense else (len(boxes), *size, 3), name='pixels')
     backbone = _keras_backbone(self.key, *self._backbone)
-    if dense: features = _pooled(ops.reshape(backbone(pixels), (-1, height//CELL, width//CELL, backbone.output_shape[-1])), cell_shares(boxes, height//CELL, width//CELL), self.key['features'])
+    if dense:
+        cells, shares = backbone(pixels), cell_shares(boxes, height//CELL, width//CELL)
+        features = _pooled(*(cells if isinstance(cells, (list, tuple)) else (cells, None)), shares)
     else: features = ops.reshape(backbone(ops.reshape(pixels, (-1, *size, 3))), (-1, len(boxes), backbone.output_shape[-1]))
     outputs = [_member_output(m, features, i) for i, m in enumerate(self.head.members)]
     score = outputs[0] if len(outputs) == 1 else ops.mean(ops.concatenate(outputs, -1), -1, keepdims=True)
