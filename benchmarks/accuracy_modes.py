@@ -11,8 +11,8 @@ The default head is linear: ridge regression on the mean of a picture's patches,
 seed and takes a second, so that differences between features are not drowned in differences between trainings; --heads adds those of
 the package, which take minutes each. What attention and recurrence add is another question (results/live_itw).
 
-bf16 is features of either mode at overlap .5 in that precision, read by the heads that were trained on f32 ones: its price without
-training anew.
+bf16 and int8 are features of either mode at overlap .5 in that precision, read by the heads that were trained on f32 ones: their price
+without training anew.
 
 Features are kept in WORK and rows in results.csv; both are continued after an interruption. modes.json gets the means and the choice:
 the cheapest variant of the default backbone (dense before patches, then the smaller overlap) whose mean validation SROCC is within
@@ -109,7 +109,7 @@ def results(path, table, splits, found, heads, done, work, threads):
         for head in heads:
             for key, store in found.items():
                 kinds = {'f32': store}
-                if key[0] == DEFAULT and key[2] == .5 and has_bf16(): kinds['bf16'] = rounded(path, work, key[1], threads)
+                if key[0] == DEFAULT and key[2] == .5: kinds.update({p: rounded(path, work, key[1], p, threads) for p in (['bf16'] if has_bf16() else []) + ['int8']})
                 kinds = {precision: seen for precision, seen in kinds.items() if (head, *key, precision, split.name) not in done}
                 predict = HEADS[head](store, ids, mos, split, number) if kinds else None
                 for precision, seen in kinds.items():
@@ -122,9 +122,9 @@ def results(path, table, splits, found, heads, done, work, threads):
 
 
 @lru_cache
-def rounded(path, work, mode, threads):
-    "Features in bf16 at overlap .5 of every picture."
-    return FeatureExtractor(DEFAULT, mode=mode, precision='bf16', threads=threads).extract(live_itw(path), work/f'{mode}-0.5-bf16', strict=True)
+def rounded(path, work, mode, precision, threads):
+    "Features in a lower precision at overlap .5 of every picture."
+    return FeatureExtractor(DEFAULT, mode=mode, precision=precision, threads=threads).extract(live_itw(path), work/f'{mode}-0.5-{precision}', strict=True)
 
 
 def has_bf16():

@@ -4,8 +4,8 @@
 
 The fresh process runs `birnn-iqa score one.jpg` with filled caches, several times; wall and processor time are medians. The
 pictures, of FOLDER or made here from example photographs, are scored by `score_files` from decoding to the row on disk, beside
-the bare network on one picture in memory, each in f32 and bf16 (where the processor has it), in turns and repeated; rates are
-medians. Where other programs use the machine too, processor seconds a picture say more than pictures a second: on two idle
+the bare network on one picture in memory, each in f32, in bf16 (where the processor has it) and in int8, in turns and repeated; rates
+are medians. Where other programs use the machine too, processor seconds a picture say more than pictures a second: on two idle
 cores twice their inverse can be reached at most. Whether bf16 is quicker than f32 depends on the processor: one without AMX
 has no faster unit for it.
 """
@@ -56,7 +56,7 @@ def capabilities():
     return sorted(openvino.Core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES')) + (['AMX'] if 'amx_bf16' in flags else [])
 
 
-def precisions(): return ('f32', 'bf16') if 'BF16' in capabilities() else ('f32',)
+def precisions(): return ('f32', 'bf16', 'int8') if 'BF16' in capabilities() else ('f32', 'int8')
 
 
 def used(who):
@@ -111,8 +111,9 @@ def main():
             for kind, values in kinds.items():
                 wall, cpu = np.median(np.array(values)/args.pictures, axis=0)
                 result.setdefault(precision, {})[kind] = dict(pictures_per_s=round(1/wall, 1), best_pictures_per_s=round(args.pictures/min(v[0] for v in values), 1), cpu_ms_per_picture=round(1000*cpu, 2))
-        change = np.abs(scores.get('bf16', scores['f32']) - scores['f32'])
-        result['bf16_score_change'] = dict(mean=round(float(change.mean()), 4), p95=round(float(np.quantile(change, .95)), 4), max=round(float(change.max()), 4))
+        for precision in list(scores)[1:]:
+            change = np.abs(scores[precision] - scores['f32'])
+            result[f'{precision}_score_change'] = dict(mean=round(float(change.mean()), 4), p95=round(float(np.quantile(change, .95)), 4), max=round(float(change.max()), 4))
         result['one_picture_in_a_fresh_process'] = fresh_process(first, 2*args.repeats + 1)
     result.update(pictures=args.pictures, from_folder=bool(args.folder), processor=capabilities(), network=scorers['f32'].network.describe(), load_after=round(os.getloadavg()[0], 2))
     args.out.parent.mkdir(parents=True, exist_ok=True)
