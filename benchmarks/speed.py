@@ -1,6 +1,7 @@
 """How fast features come, beside the published notebook's path in the same run; the pipeline; the store; the start.
 
-    python benchmarks/speed.py [--pictures FOLDER] [--only rates modes pipeline head start figure] [--repeats 5] [--out benchmarks/results]
+    python benchmarks/speed.py [--pictures FOLDER] [--live_itw FOLDER [--features FOLDER]]
+                               [--only rates modes pipeline head splits start figure] [--repeats 5] [--out benchmarks/results]
 
 rates     Decoded 512x384 pictures to features at overlap .5 (12 patches), by ResNet50 and EfficientNet-Lite0: the published
           notebook's path (Keras, TimeDistributed, a picture a batch, float32), then patch mode and dense mode by engine and
@@ -11,6 +12,9 @@ modes     Seconds for a decoded 500x500 picture by mode, overlap, engine and pre
 pipeline  512x512 JPEGs to a store on disk, beside the bare network on batches in memory. FOLDER's pictures are taken as they are if
           they have that size and resized otherwise; without FOLDER they are cut from the photographs that other packages ship.
 head      A training step of the Bi-RNN of 2x128 GRU units on stored features, beside the least time that its multiply-adds would take.
+splits    Two splits of LIVE In the Wild trained one after the other and side by side, by head and number of epochs, through
+          `run_benchmark`; what is side by side includes the start of the workers. Needs --live_itw, the database's folder. Its
+          features are computed first, or taken from --features, the `features` folder of a benchmark in dense mode.
 start     Opening a store of 10,000 pictures, `import birnn_iqa` and `birnn-iqa --help`, each in fresh processes.
 figure    Accuracy (benchmarks/accuracy_modes.py) against cost.
 
@@ -39,7 +43,7 @@ from birnn_iqa.features import FeatureExtractor, FeatureStore, Source, cut_into_
 from birnn_iqa.images import example_image, example_names, load_image, resize_image
 from birnn_iqa.patches import image_patches
 
-PARTS = 'rates', 'modes', 'pipeline', 'head', 'start', 'figure'
+PARTS = 'rates', 'modes', 'pipeline', 'head', 'splits', 'start', 'figure'
 NETWORKS = {'resnet': dict(weights=None, features='avg'), 'efficientnet_lite0': dict(weights='imagenet', features='multilevel')}
 WAYS = [(mode, overlap) for mode in ('dense', 'patches') for overlap in (0., .5, .75)]
 LITES = {'efficientnet_lite0': WAYS, 'efficientnet_lite1': [('dense', .5)], 'efficientnet_lite2': [('dense', .5)]}
@@ -317,6 +321,41 @@ def head(args):
     return dict(batch=pictures, patches=p, features=d, peak_billion_multiply_adds_per_s=peak, repeats=args.repeats, rows=rows)
 
 
+# Splits side by side
+
+SPLITS = ('Bi-RCNN(EfficientNet-Lite0)', 1), ('Bi-RCNN(EfficientNet-Lite0)', 4), ('EfficientNet-Lite0', 1), ('EfficientNet-Lite0', 4)
+
+
+def splits(args):
+    "Seconds of two splits by head and epochs, and how far the predictions are from each other; None without the database."
+    if args.live_itw is None: return None
+    from birnn_iqa.benchmark import WORTHWHILE, CnnRow, Settings, make_task, parse_system, run_benchmark
+    from birnn_iqa.datasets import live_itw
+    from birnn_iqa.training import HeadConfig
+    tables, protocol, rows = dict(live_itw=live_itw(args.live_itw)), '80/20x2', []
+    task = make_task(tables, 'live_itw', protocol)
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        features = args.features or folder/'features'
+        outs = (folder/f'out-{i}' for i in range(10**6))
+        for name, epochs in SPLITS:
+            settings = Settings(dict(mode='dense', overlapping=.5, small='resize'), HeadConfig(epochs=epochs), progress=False)
+            row = CnnRow(parse_system(name), features, settings)
+            row.prepare(task.table)
+            last = {}
+            def run(jobs):
+                last[jobs] = out = next(outs)
+                out.mkdir()
+                (out/'features').symlink_to(features.resolve())
+                assert (run_benchmark(tables, [name], protocol, out, settings, jobs=jobs).status == 'ok').all()
+            wall, _ = turns({jobs: lambda jobs=jobs: run(jobs) for jobs in (1, 2)}, args.repeats)
+            alone, apart = (np.concatenate([pd.read_csv(path).prediction for path in sorted((last[jobs]/'predictions').iterdir())]) for jobs in (1, 2))
+            reads = [epochs*sum(row.store.record(i).patches for i in task.table.image_id.iloc[split.train]) for split in task.splits]
+            rows.append(dict(system=name, epochs=epochs, patches_read_a_split=int(np.mean(reads)), one_after_the_other_s=round(float(np.median(wall[1])), 2),
+                             side_by_side_s=round(float(np.median(wall[2])), 2), times=round(float(np.median(wall[1]/wall[2])), 3), largest_difference=float(np.abs(alone - apart).max())))
+    return dict(database='LIVE In the Wild', protocol=protocol, repeats=args.repeats, worthwhile=WORTHWHILE, rows=rows)
+
+
 # The figure
 
 def figure(args):
@@ -361,6 +400,8 @@ def draw(points):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--pictures', type=Path, help='folder of pictures for the pipeline')
+    parser.add_argument('--live_itw', type=Path, help='folder of LIVE In the Wild for the splits')
+    parser.add_argument('--features', type=Path, help='its features, if they are there: the `features` folder of a benchmark')
     parser.add_argument('--only', nargs='+', choices=PARTS, default=PARTS)
     parser.add_argument('--repeats', type=int, default=5)
     parser.add_argument('--count', type=int, default=64, help='pictures of the pipeline in patch mode; dense mode takes three times as many')

@@ -234,7 +234,7 @@ def benchmark(args):
     systems = [room.parse_system(s, {'none': None}.get(w := weights.get(s, 'imagenet'), w)) for s in args.systems]
     config = replace(HeadConfig(), **({'epochs': args.epochs} if args.epochs else {}))
     extraction = {name: getattr(args, name) for name in _EXTRACTION if name not in ('base', 'weights')}
-    results = room.run_benchmark(tables, systems, args.protocol, args.out, room.Settings(extraction, config, args.seed, _progress(args)), args.train_on)
+    results = room.run_benchmark(tables, systems, args.protocol, args.out, room.Settings(extraction, config, args.seed, _progress(args)), args.train_on, args.jobs)
     print(room.summary(results).round(4).to_string(index=False))
     for path in room.figures(results, Path(args.out) / 'figures'): print(path)
     return 0 if (results.status == 'ok').all() else 1
@@ -334,6 +334,7 @@ def make_parser() -> argparse.ArgumentParser:
     next(a for a in p._actions if a.dest == 'weights').nargs = '*'
     p.add_argument('--epochs', type=int, help='at most so many passes over the training part')
     p.add_argument('--seed', type=int, default=0, help='of splits, initial weights, dropout and order')
+    p.add_argument('--jobs', type=int, metavar='N', help='splits trained side by side (default: as many as cores, where training is long enough to gain by it)')
     return parser
 
 # %% ../nbs/api/16_cli.ipynb #b10a601f
