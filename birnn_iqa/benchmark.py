@@ -281,7 +281,7 @@ def _train_elsewhere(training, threads, stop):
     import keras
     numbers = ('TF_NUM_INTRAOP_THREADS', 'TF_NUM_INTEROP_THREADS', 'OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS')
     environment = dict(os.environ, KERAS_BACKEND=keras.backend.backend(), **{name: str(threads) for name in numbers})
-    code = f'import sys; sys.path[:] = {sys.path!r}; from birnn_iqa.benchmark import _work; _work()'
+    code = f'import sys; sys.path[:] = {[*map(str, sys.path)]!r}; from birnn_iqa.benchmark import _work; _work()'
     with tempfile.TemporaryFile() as said:
         worker = subprocess.Popen([sys.executable, '-c', code], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said, env=environment)
         with suppress(OSError), worker.stdin:   # a worker that died before it read is told by its exit code
