@@ -47,7 +47,7 @@ PARTS = 'rates', 'modes', 'pipeline', 'head', 'splits', 'start', 'figure'
 NETWORKS = {'resnet': dict(weights=None, features='avg'), 'efficientnet_lite0': dict(weights='imagenet', features='multilevel')}
 WAYS = [(mode, overlap) for mode in ('dense', 'patches') for overlap in (0., .5, .75)]
 LITES = {'efficientnet_lite0': WAYS, 'efficientnet_lite1': [('dense', .5)], 'efficientnet_lite2': [('dense', .5)]}
-ENGINES = ('keras', 'f32'), ('openvino', 'f32'), ('openvino', 'bf16')
+ENGINES = ('keras', 'f32'), ('openvino', 'f32'), ('openvino', 'bf16'), ('openvino', 'int8')
 
 
 def photographs(n, height, width, seed=0):
@@ -135,7 +135,7 @@ def through(extractor, pictures):
     return lambda: [features for _, features in extractor._compute(extractor._picture(picture) for picture in pictures)]
 
 
-def engines(): return [e for e in ENGINES if e[1] == 'f32' or has_bf16()]
+def engines(): return [e for e in ENGINES if e[1] != 'bf16' or has_bf16()]
 
 
 def agreement(found, wanted):
@@ -170,8 +170,7 @@ def rates(args):
                        times_published=round(float(np.median(wall['published']/2/a_picture)), 2),
                        times_published_by_processor_seconds=round(float(np.median(cpu['published']/2/(cpu[name]/n))), 2),
                        billion_multiply_adds_a_picture=round(billions, 2), billion_multiply_adds_per_s=round(float(billions/np.median(a_picture)), 1))
-            fastest = max(v for k, v in peak.items() if k.endswith(precision))
-            row['share_of_peak'] = round(row['billion_multiply_adds_per_s']/fastest, 3)
+            if fastest := max((v for k, v in peak.items() if k.endswith(precision)), default=0): row['share_of_peak'] = round(row['billion_multiply_adds_per_s']/fastest, 3)
             if name != 'published':
                 row.update(agreement(seen[name], seen[mode, 'keras', 'f32']))
                 row['mean_cosine_to_patches'] = agreement(seen[name], seen['patches', 'keras', 'f32'])['mean_cosine']
@@ -229,7 +228,7 @@ def pipeline(args):
         for mode, n in sizes.items():
             contestants = {}
             pictures = [load_image(path) for path in files[:n]]
-            for precision in ('f32', 'bf16') if has_bf16() else ('f32',):
+            for precision in dict.fromkeys(p for _, p in engines()):
                 extractor = FeatureExtractor(mode=mode, precision=precision)
                 extractor._ready(n)   # compiled for many pictures, as `extract` does
                 contestants[precision, 'bare'] = bare(extractor, pictures)
