@@ -6,7 +6,7 @@
 __all__ = ['PRECISIONS', 'EngineError', 'KerasEngine', 'OpenVINOEngine', 'example_batches', 'compile_model', 'save_compiled',
            'load_compiled']
 
-# %% ../nbs/api/09_engines.ipynb #366989b9
+# %% ../nbs/api/09_engines.ipynb #854ce110
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -20,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 
-from .distortions import DISTORTIONS, distort
 from .images import example_image, example_names, resize_image
 
 # %% ../nbs/api/09_engines.ipynb #3f3e187d
@@ -217,11 +216,12 @@ def _values(ports, parameters, batches):
     run = ov.Core().compile_model(ov.Model([ov.opset13.result(p) for p in ports], parameters), 'CPU', {'INFERENCE_PRECISION_HINT': 'f32'})
     return [run(batch).to_tuple() for batch in batches]
 
-# %% ../nbs/api/09_engines.ipynb #b66e261f
+# %% ../nbs/api/09_engines.ipynb #16b5bf34
 def example_batches(
     shape,   # (b, height, width, 3) of a network's input, None where it is free
 ):           # yields uint8 (1, height, width, 3)
     "Nine example photographs, each plain and under one distortion, for a network of raw pixels."
+    from birnn_iqa.distortions import DISTORTIONS, distort   # SciPy's filters are slow to import, and a warm start needs none
     for i, name in enumerate(example_names()[:9]):
         image = example_image(name)
         height, width = (n or min(side, 512)//32*32 for n, side in zip(shape[1:3], image.shape))

@@ -122,7 +122,7 @@ def test_workers_end_with_their_asker_and_leave_nothing_half(ask, alone, tmp_pat
         told = asker.communicate()[1]
         assert asker.returncode != 0
         if way == 'Ctrl-C': assert 'KeyboardInterrupt' in told and not any(map(alive, pids))   # it waited for them
-        else: wait_until(lambda: not any(map(alive, pids)), seconds=30)
+        else: wait_until(lambda: not any(map(alive, pids)), seconds=120)
         assert not half_written(tmp_path)
         if long: shutil.rmtree(tmp_path/'runs', ignore_errors=True)   # so that the next moment comes too
     asker = ask(tmp_path, 2)
