@@ -273,7 +273,7 @@ def _add_command(commands, function, help, example):
     parser.add_argument('--progress', action='store_true', help='show progress bars even where the output is no terminal')
     return parser
 
-# %% ../nbs/api/16_cli.ipynb #fbea1c86
+# %% ../nbs/api/16_cli.ipynb #fd4e597b
 def make_parser() -> argparse.ArgumentParser:
     "The parser of `birnn-iqa`"
     from birnn_iqa import __version__
@@ -290,7 +290,7 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument('--threshold', type=float, metavar='N', help='exit with 4 where a score is below N')
     _add_model(p)
     p.add_argument('--engine', default='auto', choices=['auto', 'keras', 'openvino'], help='what runs the network')
-    p.add_argument('--precision', default='f32', choices=['f32', 'bf16', 'int8'], help='of the network; int8 is about twice as fast and moves scores by half a point or so, bf16 is faster on processors that have a unit for it')
+    p.add_argument('--precision', default='f32', choices=['f32', 'bf16', 'int8'], help='of the network; int8 is about twice as fast and moves scores by less than a point on average, bf16 is faster on processors that have a unit for it')
     p.add_argument('--threads', type=int, metavar='N', help='of the network (default: all cores)')
     p.add_argument('--max-pixels', type=int, default=200_000_000, metavar='N', help='a picture that claims more is refused (default: 200 million)')
     p.add_argument('--overwrite', action='store_true', help='begin the table anew where the file is there')
