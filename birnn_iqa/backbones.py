@@ -419,17 +419,16 @@ def cell_model(
     cells = means[0] if features == 'avg' else [ops.concatenate(means, -1), ops.concatenate([v for v in variances if v is not None], -1)]
     return keras.Model(pictures, cells, name=f'{model.name}_{features}_cells')
 
-# %% ../nbs/api/06_backbones.ipynb #4f02b922
+# %% ../nbs/api/06_backbones.ipynb #66ec9472
 def _coverage(starts, ends, cells):
     "(p, cells): share of each window's side that lies in each cell."
     edges = CELL*np.arange(cells)
     inside = np.minimum(ends[:, None], edges + CELL) - np.maximum(starts[:, None], edges)
     return np.clip(inside, 0, None)/(ends - starts)[:, None]
 
-def _mean_and_deviation(weights, mean, variance):
-    "Of windows with `weights` (p, n): mean and deviation (p, c) by the cells' means (n, c) and the variances of the first of them (n, f)."
-    centre = mean.mean(0, dtype=np.float64)
-    mean = mean - centre
+def _mean_and_deviation(weights, mean, variance, centre):
+    "Of windows with `weights` (p, n): mean and deviation (p, c) by the cells' means (n, c), near `centre` (c,), and the variances of the first of them (n, f)."
+    mean = np.subtract(mean, centre, dtype=np.float64)
     average = weights@mean
     mean *= mean
     mean[:, :variance.shape[1]] += variance
@@ -449,9 +448,9 @@ def window_features(
     means = means.reshape(-1, channels := means.shape[-1])
     weights = (rows[:, :, None]*columns[:, None]).reshape(len(boxes), len(means))
     out = np.empty((len(boxes), channels if variances is None else 2*channels), np.float32)
-    if variances is not None: variances = np.asarray(variances, np.float32).reshape(len(means), -1)
+    if variances is not None: variances, centre = np.asarray(variances, np.float32).reshape(len(means), -1), means.mean(0)
     step = max(8, min(128, 2**19//max(1, weights.size)))   # few channels stay in the cache, and small products on one thread: the cores are the network's
     for c in (slice(at, min(at + step, channels)) for at in range(0, channels, step)):
         if variances is None: out[:, c] = weights@means[:, c]
-        else: out[:, c], out[:, c.start + channels:c.stop + channels] = _mean_and_deviation(weights, means[:, c], variances[:, c])
+        else: out[:, c], out[:, c.start + channels:c.stop + channels] = _mean_and_deviation(weights, means[:, c], variances[:, c], centre[c])
     return out
