@@ -1209,7 +1209,7 @@ def score_files(
 
 def _under(row, threshold): return bool(threshold is not None and not row['error'] and float(row['score']) < threshold)
 
-# %% ../nbs/api/12_scoring.ipynb #49c73914
+# %% ../nbs/api/12_scoring.ipynb #361898ce
 class Tiles:
     "Thumbnails and maps of the lowest-scored pictures, as data URIs, in bounded memory."
     def __init__(self, limit=1000): self.limit, self.tiles = limit, {}
@@ -1241,7 +1241,7 @@ def write_report(
     missing = [r['path'] for r in scored[:limit] if r['path'] not in tiles.tiles]
     for name, result in zip(missing, scorer.stream(missing, errors='return')):
         if not isinstance(result, BaseException): tiles.add(name, result)
-    items = [dict(path=_shown(r['path']), score=round(r['score'], 2), std=round(r['std'], 1), width=r['width'], height=r['height'],
+    items = [dict(path=_shown(r['path']), score=round(r['score'], 4), std=round(r['std'], 1), width=r['width'], height=r['height'],
                   **dict(zip(('thumb', 'map'), tiles.tiles[r['path']][1:]))) for r in scored[:limit] if r['path'] in tiles.tiles]
     data = dict(title=title, model=scorer.content['name'], items=items, scores=[round(r['score'], 2) for r in scored],
                 errors=[dict(path=_shown(r['path']), error=r['error']) for r in rows if r['score'] is None][:limit])
