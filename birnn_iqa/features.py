@@ -24,12 +24,13 @@ from tqdm import tqdm
 from .images import MAX_PIXELS, _open_regular, load_image
 from .patches import fit_patch, patch_grid
 
-# %% ../nbs/api/10_features.ipynb #5bcaa6da
+# %% ../nbs/api/10_features.ipynb #4832b114
 def never_zero(
     features,   # (p, d), changed in place
 ) -> np.ndarray:  # the same array
     "Give rows that are all zero, which would be read as padding, the smallest positive half as first feature."
-    features[~features.any(axis=1), 0] = 2.**-24
+    rows = np.flatnonzero(features[:, 0] == 0)   # few: only these are looked at whole
+    features[rows[~features[rows].any(axis=1)], 0] = 2.**-24
     return features
 
 def to_half(
@@ -504,9 +505,10 @@ def _patchwise(self: FeatureExtractor, pictures):
                 yield picture, np.concatenate(rows)
                 rows = []
 
-# %% ../nbs/api/10_features.ipynb #45214e34
+# %% ../nbs/api/10_features.ipynb #b8f9baee
 def mirror_to_cells(image, cell=32):
     "A picture whose sides are multiples of `cell`, filled up with its own mirror image at the bottom and the right."
+    if not any(side % cell for side in image.shape[:2]): return image
     return np.pad(image, [(0, -side % cell) for side in image.shape[:2]] + [(0, 0)], mode='symmetric')
 
 # %% ../nbs/api/10_features.ipynb #67c4d701
